@@ -1,0 +1,66 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace ipf {
+
+/// Bounded queue from any number of threads to the one thread that owns the mailbox.
+///
+/// The owner takes everything at once with take(). A writer wakes the owner through `wake`, called
+/// without the lock and only when the mailbox was empty before, so a burst costs one wake-up.
+/// push() on a full mailbox waits for the owner (back-pressure) until close() is called, then it
+/// returns false and drops the value.
+template <class T>
+class Mailbox {
+ public:
+  Mailbox(std::size_t capacity, std::function<void()> wake)
+      : capacity_(capacity), wake_(std::move(wake)) {}
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+
+  bool push(T value) {
+    bool was_empty = false;
+    {
+      std::unique_lock lock(mutex_);
+      space_.wait(lock, [this] { return items_.size() < capacity_ || closed_; });
+      if (closed_) {
+        return false;
+      }
+      was_empty = items_.empty();
+      items_.push_back(std::move(value));
+    }
+    if (was_empty && wake_) {
+      wake_();
+    }
+    return true;
+  }
+
+  /// Moves everything that is waiting into `out`, which must be empty; reuses its memory.
+  void take(std::vector<T>& out) {
+    const std::scoped_lock lock(mutex_);
+    items_.swap(out);
+    space_.notify_all();
+  }
+
+  void close() {
+    const std::scoped_lock lock(mutex_);
+    closed_ = true;
+    space_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable space_;
+  std::vector<T> items_;
+  const std::size_t capacity_;
+  const std::function<void()> wake_;
+  bool closed_{false};
+};
+
+}  // namespace ipf

@@ -1,0 +1,41 @@
+#include "core/process_info.hpp"
+
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+
+namespace ipf {
+
+std::uint64_t process_start_ticks(pid_t pid) {
+  if (pid <= 0) {
+    return 0;
+  }
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  const std::string line{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t name_end = line.rfind(')');  // the name may hold spaces and parentheses
+  if (name_end == std::string::npos) {
+    return 0;
+  }
+  std::istringstream rest(line.substr(name_end + 1));
+  std::string field;
+  std::string state;
+  rest >> state;
+  if (state == "Z" || state == "X") {
+    return 0;
+  }
+  constexpr int fields_between_state_and_start = 18;
+  for (int i = 0; i < fields_between_state_and_start; ++i) {
+    rest >> field;
+  }
+  std::uint64_t start = 0;
+  rest >> start;
+  return start;
+}
+
+bool process_alive(pid_t pid, std::uint64_t start_ticks) {
+  const std::uint64_t now = process_start_ticks(pid);
+  return now != 0 && (start_ticks == 0 || now == start_ticks);
+}
+
+}  // namespace ipf

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+namespace ipf {
+
+/// When the process started, in clock ticks since boot; 0 when there is no such process or it is a
+/// zombie. A pid together with this number names one process for ever, a pid alone does not.
+std::uint64_t process_start_ticks(pid_t pid);
+
+/// True when `pid` runs (zombies do not) and, if start_ticks is not 0, is still the same process.
+bool process_alive(pid_t pid, std::uint64_t start_ticks = 0);
+
+}  // namespace ipf

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/ids.hpp"
+#include "core/log.hpp"
+#include "protocol/message.hpp"
+#include "protocol/requests.hpp"
+
+/// What the hub machine is told and what it orders. Events are past tense, actions imperative; all
+/// are plain structs. The reactor that feeds them owns the sockets, the clocks and the log.
+namespace ipf {
+
+enum class TaskQueue { mux, task, broadcast };
+
+// ---- events -------------------------------------------------------------------------------------
+
+/// A verified request on the registration socket. `request.identity(0)` is the way back.
+struct HubRequestReceived {
+  Message request;
+  DecodedRequest decoded;
+};
+/// The heart of this uuid answered for the first time / has been silent for too long.
+struct HeartStarted {
+  std::string uuid{};
+};
+struct HeartStopped {
+  std::string uuid{};
+};
+/// A request passed the controller on its way to an engine or into the task queue. `engine_uuid`
+/// is empty while a load-balanced task waits.
+struct RequestSeen {
+  TaskQueue queue{TaskQueue::mux};
+  std::string msg_id{};
+  std::string engine_uuid{};
+  Message request;
+};
+/// A load-balanced task was handed to this engine (again, if it moved).
+struct TaskAssigned {
+  std::string msg_id{};
+  std::string engine_uuid{};
+};
+/// The reply went to the client; `engine_uuid` is empty for failures made by the scheduler.
+struct ReplySeen {
+  TaskQueue queue{TaskQueue::mux};
+  std::string msg_id{};
+  std::string engine_uuid{};
+  Message reply;
+};
+/// An iopub message of an engine passed: `stream`, `execute_input`, `execute_result`, `error`,
+/// `display_data`, `shutdown_reply` matter here; `status` is not forwarded to the hub at all.
+struct OutputSeen {
+  std::string msg_type{};
+  std::string parent_msg_id{};
+  std::string sender_session{};
+  Message output;
+};
+/// A deadline of next_deadline() may have passed.
+struct TimePassed {};
+
+using HubEvent = std::variant<HubRequestReceived, HeartStarted, HeartStopped, RequestSeen,
+                              TaskAssigned, ReplySeen, OutputSeen, TimePassed>;
+
+// ---- actions ------------------------------------------------------------------------------------
+
+/// Answer `request` on the registration socket. `parent` is the request's header, or empty for a
+/// registration_reply (protocol.md, trap 16).
+struct SendHubReply {
+  Message request;
+  std::string msg_type{};
+  std::string content{};
+  bool with_parent{true};
+  std::vector<SharedBytes> buffers{};
+};
+/// Publish on the notification socket. With `parent`: its header becomes the parent header.
+struct PublishNotification {
+  std::string msg_type{};
+  std::string content{};
+  std::optional<Message> parent{};
+};
+/// The engine is complete: schedulers may use it.
+struct AnnounceEngine {
+  EngineId id{};
+  std::string uuid{};
+};
+/// The engine is gone: schedulers fail or move what it held.
+struct RetireEngine {
+  EngineId id{};
+  std::string uuid{};
+};
+/// Ask all engines for a pong now, because one waits for its registration to finish.
+struct PingHearts {};
+/// Forget the heart of an engine that said good-bye.
+struct ForgetHeart {
+  std::string uuid{};
+};
+/// Put this request into the task queue as if the client had sent it again (frames without
+/// identities, unsigned: the reactor makes a fresh header, signs and routes it).
+struct ResubmitTask {
+  std::string new_msg_id{};
+  Message original;
+};
+/// Everything about engines that a restarted controller needs has changed.
+struct SaveEngineState {
+  std::string json_text{};  ///< `{"engines": {"0": "<uuid>"}, "next_id": 1}`
+};
+/// End the controller after the replies before this one are on their way.
+struct StopController {};
+/// One line for the log.
+struct WriteLog {
+  LogLevel level{LogLevel::info};
+  std::string text{};
+};
+
+using HubAction = std::variant<SendHubReply, PublishNotification, AnnounceEngine, RetireEngine,
+                               PingHearts, ForgetHeart, ResubmitTask, SaveEngineState,
+                               StopController, WriteLog>;
+using HubActions = std::vector<HubAction>;
+
+}  // namespace ipf

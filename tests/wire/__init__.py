@@ -1,0 +1,1 @@
+"""Wire tests: our binaries and the real ipyparallel, mixed over real sockets."""
