@@ -27,7 +27,8 @@ if(IPF_BUILD_PYTHON)
                         "On Debian: apt-get install python3-dev")
   endif()
   set(PYBIND11_FINDPYTHON ON)
-  if(NOT pybind11_DIR)
+  if(NOT EXISTS "${pybind11_DIR}")  # also where pip's isolated build environment of last time is gone
+    unset(pybind11_DIR CACHE)
     execute_process(COMMAND "${Python_EXECUTABLE}" -m pybind11 --cmakedir
                     OUTPUT_VARIABLE pybind11_DIR OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   endif()

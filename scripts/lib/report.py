@@ -2,10 +2,9 @@
 
     report.py DIRECTORY     prints failures, one line per suite, and the closing line
 
-A suite leaves either DIRECTORY/<suite>.xml (JUnit, from ctest or pytest) or, where a step counts as
-one test, DIRECTORY/<suite>.status with `passed` or `failed`; DIRECTORY/<suite>.seconds says how long
-it took. A suite that ended badly without a failing case in its XML leaves `failed` too and counts
-as one failure more.
+A suite leaves in DIRECTORY a file <suite>.status with `passed` or `failed`, <suite>.seconds with
+the time it took and, unless it is a step that counts as one test, <suite>.xml: JUnit, from ctest or
+pytest. A suite that ended badly without a failing case in its XML counts as one failure.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
+
+FAILURES_SHOWN_MAX = 30
 
 
 @dataclass
@@ -82,8 +83,10 @@ def main(arguments: list[str]) -> int:
     directory = Path(arguments[0])
     suites = [read_suite(directory, name) for name in suite_names(directory)]
     for suite in suites:
-        for failure in suite.failures:
+        for failure in suite.failures[:FAILURES_SHOWN_MAX]:
             print(f"FAILED {suite.name}: {failure}")
+        if len(suite.failures) > FAILURES_SHOWN_MAX:
+            print(f"FAILED {suite.name}: and {len(suite.failures) - FAILURES_SHOWN_MAX} more")
     for suite in suites:
         print(
             f"{suite.name:<14} {suite.passed:>5} passed {suite.failed:>4} failed "

@@ -27,6 +27,9 @@ ipf_step() {
   return "$status"
 }
 
+# The same for steps that the rest depends on: a failure ends the script.
+ipf_must() { ipf_step "$@" || ipf_die "cannot go on without this step: $1"; }
+
 # The entries of list files: comments and blank lines removed.
 ipf_entries() { sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$@"; }
 
@@ -53,9 +56,9 @@ ipf_install_packages() {
     fi
   done
   [ "${#missing[@]}" -gt 0 ] || return 0
-  ipf_step "apt-get update" \
+  ipf_must "apt-get update" \
     ipf_as_root DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null
-  ipf_step "apt-get install ${missing[*]}" \
+  ipf_must "apt-get install ${missing[*]}" \
     ipf_as_root DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
     -o Dpkg::Use-Pty=0 install "${missing[@]}" </dev/null >/dev/null
 }
@@ -69,7 +72,7 @@ ipf_make_venv() {
     rm -rf "$ipf_venv"
   fi
   if [ ! -x "$ipf_python" ]; then
-    ipf_step "make .venv from $python" "$python" -m venv "$ipf_venv"
+    ipf_must "make .venv from $python" "$python" -m venv "$ipf_venv"
   fi
   list="$(ipf_entries "$@")"
   hash="$({ "$ipf_python" --version; printf '%s\n' "$list"; } | sha256sum | cut -d' ' -f1)"
@@ -79,7 +82,7 @@ ipf_make_venv() {
   for file in "$@"; do
     arguments+=(-r "$file")
   done
-  ipf_step "pip install $(echo $list)" \
+  ipf_must "pip install $(echo $list)" \
     "$ipf_python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}" </dev/null
   touch "$stamp"
 }

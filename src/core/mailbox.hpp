@@ -41,6 +41,32 @@ class Mailbox {
     return true;
   }
 
+  /// Pushes a whole batch, in order, with one lock and at most one wake-up; `batch` is empty
+  /// afterwards. Waits only while the mailbox is over its capacity before the batch.
+  bool push_all(std::vector<T>& batch) {
+    if (batch.empty()) {
+      return true;
+    }
+    bool was_empty = false;
+    {
+      std::unique_lock lock(mutex_);
+      space_.wait(lock, [this] { return items_.size() < capacity_ || closed_; });
+      if (closed_) {
+        batch.clear();
+        return false;
+      }
+      was_empty = items_.empty();
+      for (T& value : batch) {
+        items_.push_back(std::move(value));
+      }
+    }
+    batch.clear();
+    if (was_empty && wake_) {
+      wake_();
+    }
+    return true;
+  }
+
   /// Moves everything that is waiting into `out`, which must be empty; reuses its memory.
   void take(std::vector<T>& out) {
     const std::scoped_lock lock(mutex_);

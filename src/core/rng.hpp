@@ -18,7 +18,8 @@ class Rng {
   }
   /// Uniform in [0, bound); bound must not be 0. The bias is below bound / 2^64.
   std::uint64_t below(std::uint64_t bound) {
-    return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64U);
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<std::uint64_t>((static_cast<Wide>(next()) * bound) >> 64U);
   }
   /// Uniform in [0, 1).
   double unit() { return static_cast<double>(next() >> 11U) * 0x1.0p-53; }

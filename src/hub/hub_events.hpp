@@ -92,8 +92,10 @@ struct RetireEngine {
   EngineId id{};
   std::string uuid{};
 };
-/// Ask all engines for a pong now, because one waits for its registration to finish.
-struct PingHearts {};
+/// The registration of this engine was accepted: report HeartStarted at its first pong.
+struct ExpectHeart {
+  std::string uuid{};
+};
 /// Forget the heart of an engine that said good-bye.
 struct ForgetHeart {
   std::string uuid{};
@@ -117,7 +119,7 @@ struct WriteLog {
 };
 
 using HubAction = std::variant<SendHubReply, PublishNotification, AnnounceEngine, RetireEngine,
-                               PingHearts, ForgetHeart, ResubmitTask, SaveEngineState,
+                               ExpectHeart, ForgetHeart, ResubmitTask, SaveEngineState,
                                StopController, WriteLog>;
 using HubActions = std::vector<HubAction>;
 

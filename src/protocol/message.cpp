@@ -15,7 +15,7 @@ Result<Message> Message::split(Frames frames) {
   return unexpected(ErrorCode::malformed, "no delimiter frame");
 }
 
-Result<Message> accept_message(Frames frames, const Signer& signer, ReplayGuard& guard) {
+Result<Message> verify_message(Frames frames, const Signer& signer) {
   auto message = Message::split(std::move(frames));
   if (!message) {
     return message;
@@ -28,7 +28,12 @@ Result<Message> accept_message(Frames frames, const Signer& signer, ReplayGuard&
     return unexpected(ErrorCode::bad_signature,
                       message->signature().empty() ? "no signature" : "wrong signature");
   }
-  if (!guard.first_sight(message->signature())) {
+  return message;
+}
+
+Result<Message> accept_message(Frames frames, const Signer& signer, ReplayGuard& guard) {
+  auto message = verify_message(std::move(frames), signer);
+  if (message && !guard.first_sight(message->signature())) {
     return unexpected(ErrorCode::replayed, "message seen before");
   }
   return message;

@@ -50,8 +50,11 @@ inline constexpr std::size_t header_bytes_max = 64UL << 10U;
 /// Metadata may hold one pair a target: 10,000 targets are about 600 KiB.
 inline constexpr std::size_t metadata_bytes_max = 4UL << 20U;
 
-/// What a receiver does before it looks inside: shape, sizes, signature, replay, in this order.
-/// The error code tells which check failed; the caller drops the message and answers nothing.
+/// What a receiver does before it looks inside: shape, sizes, signature, in this order. The error
+/// code tells which check failed; the caller drops the message and answers nothing.
+Result<Message> verify_message(Frames frames, const Signer& signer);
+
+/// verify_message, then the check for a replay.
 Result<Message> accept_message(Frames frames, const Signer& signer, ReplayGuard& guard);
 
 }  // namespace ipf

@@ -9,16 +9,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
 #include <string>
 #include <string_view>
-#include <vector>
-
-#include <fcntl.h>
 #include <unistd.h>
+#include <vector>
 
 // The interface libFuzzer fixes, its names included.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);  // NOLINT
@@ -77,9 +76,7 @@ void run(const Bytes& input) {
 
 class Mutator {
  public:
-  Mutator(const std::vector<Bytes>& corpus, std::uint64_t seed)
-      : corpus_(corpus),
-        random_(seed) {}
+  Mutator(const std::vector<Bytes>& corpus, std::uint64_t seed) : corpus_(corpus), random_(seed) {}
 
   Bytes next() {
     Bytes input = corpus_[below(corpus_.size())];
@@ -98,8 +95,8 @@ class Mutator {
   std::size_t below(std::size_t bound) { return bound == 0 ? 0 : random_() % bound; }
 
   std::uint8_t interesting_byte() {
-    constexpr std::array<std::uint8_t, 16> values{
-        0, 1, 0x7f, 0x80, 0xff, '"', '\\', '{', '}', '[', ']', ',', ':', '-', '9', '<'};
+    constexpr std::array<std::uint8_t, 16> values{0,   1,   0x7f, 0x80, 0xff, '"', '\\', '{',
+                                                  '}', '[', ']',  ',',  ':',  '-', '9',  '<'};
     return values.at(below(values.size()));
   }
 
@@ -155,10 +152,8 @@ int fuzz(const char* directory) {
   }
   const std::uint64_t runs = number_from_environment("IPF_FUZZ_RUNS", 20000);
   const std::uint64_t seed = number_from_environment("IPF_FUZZ_SEED", std::random_device{}());
-  std::printf("seeds=%zu runs=%llu IPF_FUZZ_SEED=%llu\n",
-              corpus.size(),
-              static_cast<unsigned long long>(runs),
-              static_cast<unsigned long long>(seed));
+  std::printf("seeds=%zu runs=%llu IPF_FUZZ_SEED=%llu\n", corpus.size(),
+              static_cast<unsigned long long>(runs), static_cast<unsigned long long>(seed));
   std::fflush(stdout);
   for (const int signal_number : {SIGABRT, SIGSEGV, SIGFPE, SIGILL, SIGBUS}) {
     std::signal(signal_number, on_crash);

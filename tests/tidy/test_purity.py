@@ -1,4 +1,4 @@
-"""The libraries of the pure layers contain no undefined symbol of a socket, Python or the logger."""
+"""The libraries of the pure layers use no symbol of ZeroMQ, Python or the logger."""
 
 from __future__ import annotations
 

@@ -17,16 +17,9 @@ FILE_LINES_MAX = 800
 APP_LINES_MAX = 150
 FUNCTION_LINES_MAX = 70
 
-# A directory of src/ and the layer of the library it holds; docs/internals/architecture.md.
-LAYERS = {
-    "core": 1,
-    "protocol": 2,
-    "hub": 3,
-    "scheduler": 3,
-    "net": 4,
-    "launcher": 5,
-    "engine": 6,
-}
+LIBRARY = re.compile(
+    r"ipf_library\(\s*(\w+)\s+LAYER\s+(\d)\s+SOURCES\s+([^)]*?)(?:PUBLIC|PRIVATE|\))"
+)
 
 
 def relative(path: Path) -> str:
@@ -97,20 +90,35 @@ def test_every_header_has_pragma_once() -> None:
     assert [relative(path) for path in headers if "#pragma once\n" not in path.read_text()] == []
 
 
+def libraries_by_file() -> dict[str, tuple[str, int]]:
+    """Return library and layer for each `dir/stem` that an ipf_library() in src/ lists."""
+    found = {}
+    for path in tree_files("src/*CMakeLists.txt"):
+        for name, layer, sources in LIBRARY.findall(path.read_text(encoding="utf-8")):
+            for source in sources.split():
+                stem = (path.parent / source).with_suffix("").relative_to(ROOT / "src")
+                found[stem.as_posix()] = (name, int(layer))
+    return found
+
+
 def test_includes_go_only_downwards() -> None:
-    include = re.compile(r'^\s*#\s*include\s*"(\w+)/', re.MULTILINE)
+    include = re.compile(r'^\s*#\s*include\s*"([\w/]+)\.hpp"', re.MULTILINE)
+    library_of = libraries_by_file()
+    assert len(set(library_of.values())) >= 2, "no ipf_library() was recognised"
     found = []
     for path in tree_files("src/*.cpp", "src/*.hpp"):
-        own = path.relative_to(ROOT / "src").parts[0]
-        for other in include.findall(path.read_text(encoding="utf-8")):
-            if other != own and LAYERS.get(other, 0) >= LAYERS.get(own, 6):
-                found.append(f"{relative(path)} includes {other}/")
+        own = library_of.get(path.relative_to(ROOT / "src").with_suffix("").as_posix())
+        for included in include.findall(path.read_text(encoding="utf-8")):
+            other = library_of.get(included)
+            if own and other and own != other and other[1] >= own[1]:
+                found.append(f"{relative(path)} ({own[0]}) includes {included}.hpp ({other[0]})")
     assert found == []
 
 
 def test_every_cpp_test_is_registered() -> None:
     lists = {
-        path.parent: path.read_text(encoding="utf-8") for path in tree_files("tests/*CMakeLists.txt")
+        path.parent: path.read_text(encoding="utf-8")
+        for path in tree_files("tests/*CMakeLists.txt")
     }
 
     def registered(test: Path) -> bool:

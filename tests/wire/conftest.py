@@ -10,8 +10,10 @@ import ipyparallel as ipp
 import pytest
 
 from . import pairings, stack
+from .hostile import ENGINES, nap
 from .pairings import Pairing
 from .polling import wait_until
+from .raw import RawPeer
 from .stack import Stack, StackError
 
 SHARED_ENGINES = 3
@@ -53,10 +55,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _group(item: pytest.Item, pairing: Pairing | None) -> str:
     fixtures = getattr(item, "fixturenames", ())
-    if pairing and "shared" in fixtures:
-        return f"shared-{pairing.name}"
-    if pairing and "victim" in fixtures:
-        return f"victim-{pairing.name}"
+    for name in ("shared", "victim", "counted"):
+        if pairing and name in fixtures:
+            return f"{name}-{pairing.name}"
     return item.nodeid
 
 
@@ -170,3 +171,46 @@ def rc(stack: Stack) -> ipp.Client:
     wait_until(lambda: len(client.ids) == SHARED_ENGINES, "all engines in client.ids")
     client.clear(block=True)
     return client
+
+
+# --- hostile tests ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def victim(pairing: Pairing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack under attack."""
+    stack = Stack(tmp_path_factory.mktemp(f"victim-{pairing.name}"), pairing)
+    stack.start(ENGINES)
+    stack.close_clients()
+    yield stack
+    stack.stop()
+
+
+@pytest.fixture(scope="session")
+def normal(victim: Stack) -> ipp.Client:
+    """A client that was there before the attacks."""
+    return victim.client()
+
+
+@pytest.fixture
+def peer(victim: Stack, normal: ipp.Client) -> Iterator[RawPeer]:
+    """A raw peer; afterwards old and new clients must work and no engine slot may be lost."""
+    with RawPeer(victim.connection("client")) as raw:
+        yield raw
+    for proc in victim.procs:
+        proc.require_alive()
+    newcomer = victim.client(timeout=5)
+    for rc in (normal, newcomer):
+        assert rc.ids == list(range(ENGINES))
+        assert len(rc[:].apply_async(os.getpid).get(timeout=10)) == ENGINES
+        view = rc.load_balanced_view()
+        naps = [view.apply_async(nap, 0.05) for _ in range(2 * ENGINES)]
+        assert len({ar.get(timeout=10) for ar in naps}) == ENGINES, "an engine gets no tasks"
+    newcomer.close()
+
+    def idle() -> bool:
+        status = normal.queue_status()
+        counts = [status[i][key] for i in range(ENGINES) for key in ("queue", "tasks")]
+        return not any(counts) and status["unassigned"] == 0
+
+    wait_until(idle, "queue_status counts no task of the attack", 5)

@@ -11,7 +11,6 @@ from .polling import WaitTimeoutError, wait_until
 
 TOKEN_VARIABLE = "IPF_WIRE_TOKEN"
 _SHARED_DIRS = (Path("/tmp"), Path("/dev/shm"))
-_PRODUCT_WORDS = ("ipf", "ipyfleet", "ipcontroller", "ipengine", "ipcluster", "ipython", "ipp-")
 
 
 @dataclass(frozen=True)
@@ -92,32 +91,28 @@ def shared_entries() -> set[Path]:
     return entries
 
 
-def _in_use(path: Path) -> bool:
-    wanted = str(path)
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        fd_dir = f"/proc/{entry}/fd"
-        try:
-            links = [os.readlink(f"{fd_dir}/{fd}") for fd in os.listdir(fd_dir)]
-            maps = Path(f"/proc/{entry}/maps").read_text(errors="replace")
-        except OSError:
-            continue
-        if wanted in maps or any(link.startswith(wanted) for link in links):
-            return True
-    return False
+def opened_shared_paths(pid: int, private: Path) -> set[Path]:
+    """Files in the shared directories, outside ``private``, that ``pid`` has open or mapped."""
+    try:
+        fds = Path(f"/proc/{pid}/fd")
+        names = [os.readlink(fd) for fd in fds.iterdir()]
+        maps = Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines()
+    except OSError:
+        return set()
+    names += [line.split(maxsplit=5)[-1] for line in maps]
+    paths = {Path(name) for name in names if name.startswith(("/tmp/", "/dev/shm/"))}
+    return {path for path in paths if private not in path.parents}
 
 
-def leaked_entries(before: set[Path], pids: set[int]) -> list[Path]:
-    """New entries in /tmp and /dev/shm that belong to the product or name one of ``pids``."""
-    leaks = []
-    for path in sorted(shared_entries() - before):
-        digits = {int(part) for part in _numbers(path.name)}
-        ours = path.name.lower().lstrip(".").startswith(_PRODUCT_WORDS)
-        if (ours or digits & pids) and not _in_use(path):
-            leaks.append(path)
-    return leaks
+def leaked_entries(before: set[Path], pids: set[int], opened: set[Path]) -> list[Path]:
+    """New entries of /tmp and /dev/shm that name one of ``pids`` or were ``opened`` by one.
+
+    Other programs use these directories at the same time, so names alone prove nothing.
+    """
+    named = {path for path in shared_entries() - before if _numbers(path.name) & pids}
+    return sorted(named | {path for path in opened if path.exists()})
 
 
-def _numbers(name: str) -> list[str]:
-    return "".join(c if c.isdigit() else " " for c in name).split()
+def _numbers(name: str) -> set[int]:
+    text = "".join(c if c.isdigit() else " " for c in name)
+    return {int(part) for part in text.split()}

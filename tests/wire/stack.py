@@ -77,6 +77,7 @@ class Stack:
             directory.mkdir(parents=True, exist_ok=True)
         self._shared_before = procs.shared_entries()
         self._pids: set[int] = set()
+        self._opened: set[Path] = set()
         ACTIVE.append(self)
 
     # --- where things are ---------------------------------------------------------------
@@ -117,13 +118,16 @@ class Stack:
     def processes(self) -> list[procs.ProcInfo]:
         """All living processes of the stack, children included."""
         found = procs.stack_processes(self.token)
-        self._pids.update(info.pid for info in found)
+        for info in found:
+            self._pids.add(info.pid)
+            self._opened |= procs.opened_shared_paths(info.pid, self.root)
         return found
 
     # --- start --------------------------------------------------------------------------
 
-    def spawn(self, name: str, kind: Kind, argv: Sequence[str], **env: str) -> Proc:
-        """Start a process of this stack with its output in ``<name>.log``."""
+    def spawn(self, name: str, kind: Kind, argv: Sequence[str], **env: str | None) -> Proc:
+        """Start a process of this stack, output in ``<name>.log``; ``None`` unsets a variable."""
+        environment = self.environment() | env
         log = self.root / f"{name}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(
@@ -132,7 +136,7 @@ class Stack:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.root / "cwd",
-                env=self.environment() | env,
+                env={k: v for k, v in environment.items() if v is not None},
                 start_new_session=True,
             )
         proc = Proc(name, kind, popen, log)
@@ -165,7 +169,7 @@ class Stack:
         except WaitTimeoutError as error:
             raise StackError(f"{error}\n{proc.text()[-4000:]}") from None
 
-    def start_engine(self, *args: str, **env: str) -> Proc:
+    def start_engine(self, *args: str, **env: str | None) -> Proc:
         """Start one engine without waiting for it."""
         kind = self.pairing.engines
         argv = [*pairings.command(kind, "engine"), *args]
@@ -239,7 +243,7 @@ class Stack:
     def _leaks(self) -> list[str]:
         def found() -> list[str]:
             private = sorted((self.root / "tmp").iterdir())
-            shared = procs.leaked_entries(self._shared_before, self._pids)
+            shared = procs.leaked_entries(self._shared_before, self._pids, self._opened)
             return [f"left behind: {path}" for path in [*private, *shared]]
 
         try:

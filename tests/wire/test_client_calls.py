@@ -71,9 +71,7 @@ def test_push_and_pull_plain_values(rc: ipp.Client) -> None:
 
 @pytest.mark.parametrize("shape", [(0,), (3, 4), (1 << 18,)], ids=["empty", "small", "2MiB"])
 @pytest.mark.parametrize("dtype", ["float64", "int16", "complex128"])
-def test_numpy_arrays_survive_both_ways(
-    rc: ipp.Client, shape: tuple[int, ...], dtype: str
-) -> None:
+def test_numpy_arrays_survive_both_ways(rc: ipp.Client, shape: tuple[int, ...], dtype: str) -> None:
     array = np.arange(int(np.prod(shape)), dtype=dtype).reshape(shape)
     rc[0].push({"array": array}, block=True)
     back = rc[0].pull("array", block=True)
@@ -102,9 +100,7 @@ def test_many_buffers_in_one_call(rc: ipp.Client) -> None:
     assert many == 500 * 1500
 
 
-@pytest.mark.parametrize(
-    "sequence", [list(range(10)), np.arange(300_000.0)], ids=["list", "numpy"]
-)
+@pytest.mark.parametrize("sequence", [list(range(10)), np.arange(300_000.0)], ids=["list", "numpy"])
 def test_scatter_and_gather_are_inverse(rc: ipp.Client, sequence: list | np.ndarray) -> None:
     view = rc[:]
     view.scatter("part", sequence, block=True)

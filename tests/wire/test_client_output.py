@@ -8,11 +8,12 @@ import ipyparallel as ipp
 import numpy as np
 import pytest
 from ipyparallel import interactive
-from ipyparallel.error import CompositeError, RemoteError
+from ipyparallel.error import AlreadyDisplayedError, RemoteError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from .conftest import SHARED_ENGINES
+from .pairings import B, C
 from .polling import plain, wait_until
 from .stack import Stack
 
@@ -63,9 +64,17 @@ def test_execute_defines_names_and_runs_ipython_syntax(rc: ipp.Client) -> None:
     rc[:].execute("x = 3\nfiles = !echo one", silent=False).get(timeout=T)
     assert rc[:]["x"] == [3] * SHARED_ENGINES
     assert rc[0].apply_sync(interactive(lambda: list(files))) == ["one"]  # noqa: F821
-    assert rc[0].execute("await __import__('asyncio').sleep(0, 'slept')", silent=False).get(
-        timeout=T
-    ).execute_result["data"]["text/plain"] == "'slept'"
+
+
+@pytest.mark.pairings(B, C, why="the reference's engine never answers with ipykernel 7")
+def test_execute_supports_top_level_await(rc: ipp.Client) -> None:
+    code = "import asyncio\nawait asyncio.sleep(0.01, 'slept')"
+    ar = rc[0].execute(code, silent=False)
+    ar.get(timeout=T)
+    assert ar.wait_for_output(T)
+    assert ar.execute_result["data"]["text/plain"] == "'slept'"
+    with pytest.raises(RemoteError, match="KeyError"):
+        rc[0].execute("raise await asyncio.sleep(0, KeyError('x'))").get(timeout=T)
 
 
 def test_execute_error(rc: ipp.Client) -> None:
@@ -111,7 +120,7 @@ def test_outputs_of_balanced_tasks_have_the_right_parent(rc: ipp.Client) -> None
 
 
 def test_output_that_is_not_python_is_captured(rc: ipp.Client) -> None:
-    ar = rc[0].execute("import os; os.write(1, b'from fd 1\\n'); !echo from a child")
+    ar = rc[0].execute("import os; os.write(1, b'from fd 1\\n')\n!echo from a child")
     ar.get(timeout=T)
     assert ar.wait_for_output(T)
     wait_until(
@@ -189,7 +198,7 @@ def test_after_a_failed_execute_queued_executes_are_aborted_but_applies_run(
     ]
     with pytest.raises(RemoteError, match="ZeroDivisionError"):
         results[0].get(timeout=T)
-    with pytest.raises((ipp.error.TaskAborted, RemoteError), match=r"(?i)abort"):
+    with pytest.raises(ipp.error.TaskAborted):
         results[1].get(timeout=T)
     assert results[2].get(timeout=T) == "applied"
 
@@ -214,15 +223,13 @@ def px(shell: InteractiveShell, rc: ipp.Client) -> InteractiveShell:
     return shell
 
 
-def test_px_line(
-    px: InteractiveShell, rc: ipp.Client, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_px_line(px: InteractiveShell, rc: ipp.Client, capsys: pytest.CaptureFixture[str]) -> None:
     px.run_line_magic("px", "a = 5")
     assert rc[:]["a"] == [5] * SHARED_ENGINES
     px.run_line_magic("px", "print(a)")
-    out = capsys.readouterr().out
-    assert [line for line in out.splitlines() if line] == [
-        line for i in range(SHARED_ENGINES) for line in (f"[stdout:{i}] 5",)
+    shown = capsys.readouterr().out.split()
+    assert sorted(shown) == ["5"] * SHARED_ENGINES + [
+        f"[stdout:{i}]" for i in range(SHARED_ENGINES)
     ]
 
 
@@ -233,8 +240,9 @@ def test_px_shows_results_and_errors(
     out = plain(capsys.readouterr().out)
     assert all(f"Out[{i}:" in out for i in range(SHARED_ENGINES))
     assert out.count("333") == SHARED_ENGINES
-    with pytest.raises(CompositeError, match="ZeroDivisionError"):
+    with pytest.raises(AlreadyDisplayedError):
         px.run_line_magic("px", "1 / 0")
+    assert plain(capsys.readouterr().err).count("division by zero") == SHARED_ENGINES
 
 
 def test_px_cell_with_targets_and_local(
@@ -259,9 +267,7 @@ def test_px_without_block_and_pxresult(
     assert capsys.readouterr().out.count("deferred") == SHARED_ENGINES
 
 
-def test_autopx(
-    px: InteractiveShell, rc: ipp.Client, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_autopx(px: InteractiveShell, rc: ipp.Client, capsys: pytest.CaptureFixture[str]) -> None:
     px.run_line_magic("autopx", "")
     try:
         px.run_cell("auto = 'remote'")

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/log.hpp"
+#include "core/profile.hpp"
+#include "core/result.hpp"
+
+namespace CLI {
+class App;
+}
+
+/// What the command lines of ipcontroller, ipengine and ipcluster have in common.
+namespace ipf {
+
+inline constexpr int usage_error = 2;
+
+struct LogChoice {
+  std::string level{"info"};
+  bool debug{false};
+  bool quiet{false};
+  bool to_file{false};
+};
+
+/// --profile, --profile-dir, --ipython-dir, --cluster-id and their long trait names.
+void add_profile_options(CLI::App& app, ProfileOptions& to);
+
+/// --log-level, --debug, --quiet, --log-to-file.
+void add_log_options(CLI::App& app, LogChoice& to);
+
+/// Parses; a value is the exit status with which main() ends at once (help, version, wrong usage:
+/// one line on stderr).
+std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv);
+
+/// The log as chosen; with to_file it also goes to `<profile>/log/<file_stem><-id>-<pid>.log`.
+Result<std::unique_ptr<Log>> open_log(const std::string& name, const LogChoice& choice,
+                                      const ProfilePaths& paths, const std::string& file_stem);
+
+/// The key from a file, else $IPP_SESSION_KEY, else nothing. The variable is removed from the
+/// environment, so that children do not inherit it.
+Result<std::string> session_key(const std::string& keyfile);
+
+/// One line on stderr; returns the exit status 1.
+int complain(const char* program, const Error& error);
+
+}  // namespace ipf

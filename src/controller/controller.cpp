@@ -1,0 +1,281 @@
+#include "controller/controller.hpp"
+
+#include <atomic>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "controller/broadcast_reactor.hpp"
+#include "controller/hub_reactor.hpp"
+#include "controller/instance_lock.hpp"
+#include "controller/listen_plan.hpp"
+#include "controller/relay_reactor.hpp"
+#include "controller/task_reactor.hpp"
+#include "core/text.hpp"
+#include "hub/store_dict.hpp"
+#include "net/address.hpp"
+#include "net/wakeup.hpp"
+#include "protocol/connection_file.hpp"
+
+namespace ipf {
+
+namespace {
+
+std::unique_ptr<Store> make_store(const ControllerOptions& options) {
+  if (!options.keep_records) {
+    return std::make_unique<NoStore>();
+  }
+  return std::make_unique<DictStore>();
+}
+
+HubReactor::Options hub_options(const ControllerOptions& options) {
+  HubReactor::Options out;
+  out.hub.session_id = new_session_id();
+  out.hub.heartbeat_period = options.heartbeat_period;
+  out.hub.engines.registration_timeout = options.registration_timeout;
+  out.hearts.period = options.heartbeat_period;
+  out.hearts.misses_max = static_cast<std::uint32_t>(options.heartbeat_misses_max);
+  out.engine_state_file = options.paths.log() / ("engines" + options.paths.cluster_id + ".json");
+  return out;
+}
+
+TaskMachineOptions task_options(const ControllerOptions& options) {
+  return {.scheme = options.scheme,
+          .hwm = options.hwm,
+          .seed = static_cast<std::uint64_t>(steady_now().nanoseconds)};
+}
+
+}  // namespace
+
+struct Controller::Parts {
+  Parts(const ControllerOptions& given, Log& sink, InstanceLock held, Signer keyed)
+      : options(given),
+        log(sink),
+        lock(std::move(held)),
+        signer(std::move(keyed)),
+        hub(context, signer, hub_options(options), make_store(options), log),
+        tasks(context, signer, task_options(options), hub.inbox(), log),
+        relays(context, signer, hub.inbox(), log),
+        broadcasts(context, signer, hub.inbox(), log) {}
+
+  Result<void> listen(ConnectionInfo client, ConnectionInfo engine);
+  Result<void> take_pools(const ConnectionInfo& client, const ConnectionInfo& engine);
+  Result<void> bind(Socket& socket, const std::string& ip, PortPool& pool, int& port);
+  void announce() const;
+  void start_threads();
+  template <class Reactor>
+  void start_thread(Reactor& reactor, const char* name);
+
+  ControllerOptions options;
+  Log& log;
+  InstanceLock lock;
+  Signer signer;
+  NetContext context{1};
+  HubReactor hub;
+  TaskReactor tasks;
+  RelayReactor relays;
+  BroadcastReactor broadcasts;
+  PortPool common_ports{};
+  PortPool client_ports{};
+  PortPool engine_ports{};
+  Wakeup finished{};
+  std::atomic<bool> thread_failed{false};
+  bool files_written{false};
+  std::stop_source stop{};
+  std::vector<std::function<void()>> wakes{};
+  std::vector<std::jthread> threads{};
+};
+
+Result<void> Controller::Parts::bind(Socket& socket, const std::string& ip, PortPool& pool, int& port) {
+  auto bound = socket.bind("tcp://" + ip, pool.take(&common_ports));
+  if (!bound) {
+    return unexpected(bound.error());
+  }
+  port = *bound;
+  return {};
+}
+
+Result<void> Controller::Parts::take_pools(const ConnectionInfo& client, const ConnectionInfo& engine) {
+  for (auto [text, pool] : {std::pair{&options.ports, &common_ports},
+                            std::pair{&options.client_ports, &client_ports},
+                            std::pair{&options.engine_ports, &engine_ports}}) {
+    auto parsed = PortPool::parse(*text);
+    if (!parsed) {
+      return unexpected(parsed.error());
+    }
+    *pool = std::move(*parsed);
+  }
+  if (options.registration_port != 0) {
+    engine_ports.put_first(options.registration_port);
+  }
+  if (engine.registration != 0) {  // --reuse: every socket gets its old port, in the order of listen()
+    engine_ports = {};
+    client_ports = {};
+    std::vector<int> in_order{engine.registration, engine.control, engine.mux, engine.task, engine.iopub, engine.hb_ping, engine.hb_pong};
+    in_order.insert(in_order.end(), engine.broadcast.begin(), engine.broadcast.end());
+    for (auto port = in_order.rbegin(); port != in_order.rend(); ++port) {
+      engine_ports.put_first(*port);
+    }
+    for (const int port : {client.broadcast.empty() ? 0 : client.broadcast.front(), client.notification, client.iopub, client.task, client.mux, client.control}) {
+      client_ports.put_first(port);
+    }
+  }
+  return {};
+}
+
+Result<void> Controller::Parts::listen(ConnectionInfo client, ConnectionInfo engine) {
+  IPF_TRY(take_pools(client, engine));
+  const std::string& engine_ip = options.engine_ip;
+  const std::string& client_ip = options.client_ip;
+  engine.broadcast.assign(1, 0);
+  client.broadcast.assign(1, 0);
+  IPF_TRY(bind(hub.registration(), engine_ip, engine_ports, engine.registration));
+  client.registration = engine.registration;
+  if (client_ip != engine_ip) {
+    if (const auto both = hub.registration().bind("tcp://" + client_ip, client.registration); !both) {
+      return unexpected(both.error());
+    }
+  }
+  IPF_TRY(bind(relays.control().engines(), engine_ip, engine_ports, engine.control));
+  IPF_TRY(bind(relays.mux().engines(), engine_ip, engine_ports, engine.mux));
+  IPF_TRY(bind(tasks.engines(), engine_ip, engine_ports, engine.task));
+  IPF_TRY(bind(relays.iopub_engines(), engine_ip, engine_ports, engine.iopub));
+  IPF_TRY(bind(hub.hb_ping(), engine_ip, engine_ports, engine.hb_ping));
+  IPF_TRY(bind(hub.hb_pong(), engine_ip, engine_ports, engine.hb_pong));
+  IPF_TRY(bind(broadcasts.engines(), engine_ip, engine_ports, engine.broadcast[0]));
+  IPF_TRY(bind(relays.control().clients(), client_ip, client_ports, client.control));
+  IPF_TRY(bind(relays.mux().clients(), client_ip, client_ports, client.mux));
+  IPF_TRY(bind(tasks.clients(), client_ip, client_ports, client.task));
+  IPF_TRY(bind(relays.iopub_clients(), client_ip, client_ports, client.iopub));
+  IPF_TRY(bind(hub.notification(), client_ip, client_ports, client.notification));
+  IPF_TRY(bind(broadcasts.clients(), client_ip, client_ports, client.broadcast[0]));
+  start_threads();
+  log.info("Hub listening on tcp://" + client_ip + ":" + std::to_string(client.registration) + " for registration.");
+  announce();
+  const auto& paths = options.paths;
+  log.info("writing connection info to " + paths.client_file().string());
+  IPF_TRY(write_connection_file(paths.client_file(), client, PeerRole::client));
+  log.info("writing connection info to " + paths.engine_file().string());
+  IPF_TRY(write_connection_file(paths.engine_file(), engine, PeerRole::engine));
+  files_written = true;
+  return {};
+}
+
+void Controller::Parts::announce() const {
+  log.info(std::string("Hub using DB backend: ") + hub.store_name());
+  log.info("hub::created hub");
+  if (options.scheme == SchemeName::pure) {
+    log.warning("task::using pure DEALER Task scheduler");
+  } else {
+    log.info("task::using C++ " + std::string(scheme_text(options.scheme)) + " Task scheduler");
+  }
+}
+
+template <class Reactor>
+void Controller::Parts::start_thread(Reactor& reactor, const char* name) {
+  wakes.emplace_back([&reactor] { reactor.wake(); });
+  threads.emplace_back([this, &reactor, name] {
+    try {
+      reactor.run(stop.get_token());
+    } catch (const std::exception& error) {
+      log.error(std::string("the ") + name + " thread failed, the controller ends: " + error.what());
+      thread_failed = true;
+    }
+    finished.signal();
+  });
+}
+
+void Controller::Parts::start_threads() {
+  hub.connect({.to_tasks = [this](TaskCommand command) { tasks.commands().push(std::move(command)); },
+               .to_relays =
+                   [this](const RelayCommand& command) {
+                     relays.commands().push(command);
+                     broadcasts.commands().push(command);
+                   },
+               .stop_controller = [this] { finished.signal(); }});
+  start_thread(hub, "hub");
+  start_thread(tasks, "task scheduler");
+  start_thread(relays, "relay");
+  start_thread(broadcasts, "broadcast");
+}
+
+Controller::Controller(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Controller::~Controller() {
+  parts_->stop.request_stop();
+  parts_->hub.inbox().close();
+  parts_->tasks.commands().close();
+  parts_->relays.commands().close();
+  parts_->broadcasts.commands().close();
+  for (const auto& wake : parts_->wakes) {
+    wake();
+  }
+  parts_->threads.clear();
+  if (parts_->files_written && !parts_->options.reuse) {
+    std::error_code ignored;
+    std::filesystem::remove(parts_->options.paths.client_file(), ignored);
+    std::filesystem::remove(parts_->options.paths.engine_file(), ignored);
+  }
+}
+
+int Controller::finished_fd() const { return parts_->finished.fd(); }
+
+bool Controller::failed() const { return parts_->thread_failed; }
+
+namespace {
+
+Result<void> check_exposure(const ControllerOptions& options) {
+  if (!options.secure && (!is_loopback(options.client_ip) || !is_loopback(options.engine_ip))) {
+    return unexpected(ErrorCode::invalid_argument,
+                      "--no-secure lets anybody on the network run code as you; it is refused unless the "
+                      "controller listens on 127.0.0.1 only");
+  }
+  return {};
+}
+
+ConnectionInfo basic_info(const ControllerOptions& options, const std::string& key, PeerRole role) {
+  ConnectionInfo info;
+  const bool client = role == PeerRole::client;
+  info.ssh = client ? options.ssh : options.engine_ssh;
+  info.interface = "tcp://" + (client ? options.client_ip : options.engine_ip);
+  info.location = options.location.empty() ? host_name() : options.location;
+  info.key = key;
+  info.task_scheme = std::string(scheme_text(options.scheme));
+  return info;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& options, Log& log) {
+  IPF_TRY(check_exposure(options));
+  IPF_TRY(make_profile(options.paths));
+  auto lock = InstanceLock::take(options.paths.pid() / ("ipcontroller" + options.paths.dashed_id() + ".lock"));
+  if (!lock) {
+    return unexpected(lock.error());
+  }
+  std::string key = options.secure ? (options.key.empty() ? new_session_id() : options.key) : "";
+  ConnectionInfo client = basic_info(options, key, PeerRole::client);
+  ConnectionInfo engine = basic_info(options, key, PeerRole::engine);
+  if (options.reuse) {
+    const auto old_client = read_connection_file(options.paths.client_file(), PeerRole::client);
+    const auto old_engine = read_connection_file(options.paths.engine_file(), PeerRole::engine);
+    if (old_client && old_engine && old_client->key == old_engine->key) {
+      client = *old_client;
+      engine = *old_engine;
+      key = client.key;
+    }
+  }
+  auto signer = Signer::create(key);
+  if (!signer) {
+    return unexpected(signer.error());
+  }
+  auto parts = std::make_unique<Parts>(options, log, std::move(*lock), std::move(*signer));
+  std::unique_ptr<Controller> controller(new Controller(std::move(parts)));
+  IPF_TRY(controller->parts_->listen(client, engine));
+  return controller;
+}
+
+}  // namespace ipf

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/clock.hpp"
+#include "core/log.hpp"
+#include "core/profile.hpp"
+#include "core/result.hpp"
+#include "scheduler/load_scheme.hpp"
+
+namespace ipf {
+
+struct ControllerOptions {
+  ProfilePaths paths{};
+  std::string client_ip{"127.0.0.1"};
+  std::string engine_ip{"127.0.0.1"};
+  std::string location{};  ///< empty: this host's name
+  std::string ssh{};       ///< tunnel server written into the client file
+  std::string engine_ssh{};
+  std::string ports{};         ///< common pool, "10101-10110,10120"
+  std::string client_ports{};  ///< used first for client sockets
+  std::string engine_ports{};  ///< used first for engine sockets
+  int registration_port{};     ///< 0: from the pools
+  std::string key{};           ///< empty: a fresh random one
+  bool secure{true};           ///< false: no signatures; refused unless both ips are loopback
+  bool reuse{false};           ///< take ports and key from existing files and keep them at exit
+  bool keep_records{true};     ///< false: NoDB
+  SchemeName scheme{SchemeName::leastload};
+  std::uint32_t hwm{1};
+  Duration heartbeat_period{std::chrono::milliseconds(3000)};
+  int heartbeat_misses_max{10};
+  Duration registration_timeout{std::chrono::seconds(30)};
+};
+
+/// A whole controller: hub, task scheduler and relays, each in a thread of its own, in this process.
+///
+/// If one of the threads ends by an error the controller stops as a whole: half a controller that
+/// looks alive is worse than none.
+class Controller {
+ public:
+  /// Binds every socket and writes the connection files, so that a peer which sees a file can
+  /// connect at once. Fails with one sentence that names the cause.
+  static Result<std::unique_ptr<Controller>> start(const ControllerOptions& options, Log& log);
+
+  Controller(const Controller&) = delete;
+  Controller& operator=(const Controller&) = delete;
+  /// Stops the threads and removes the connection files (unless reuse).
+  ~Controller();
+
+  /// Readable when the controller wants to end: a client asked for it, or a thread failed.
+  [[nodiscard]] int finished_fd() const;
+  /// True when a thread failed.
+  [[nodiscard]] bool failed() const;
+
+ private:
+  struct Parts;
+  explicit Controller(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace ipf

@@ -1,0 +1,49 @@
+#include "controller/engine_outbox.hpp"
+
+#include <array>
+#include <utility>
+#include <vector>
+
+namespace ipf {
+
+namespace {
+constexpr Duration patience = std::chrono::seconds(5);
+constexpr Duration retry_period = std::chrono::milliseconds(1);
+}  // namespace
+
+SendResult EngineOutbox::try_send(const std::string& engine_uuid, const Message& request) {
+  const std::array<std::string_view, 2> route{engine_uuid, request.identity(0)};
+  return socket_.send(route, request.frames(), request.identity_count());
+}
+
+void EngineOutbox::send(TimePoint now, const std::string& engine_uuid, const std::string& msg_id, const Message& request) {
+  const auto waiting = kept_.find(engine_uuid);
+  if (waiting == kept_.end() && try_send(engine_uuid, request) == SendResult::sent) {
+    return;
+  }
+  kept_[engine_uuid].push_back({msg_id, request, now + patience});
+}
+
+void EngineOutbox::retry(TimePoint now) {
+  std::vector<std::pair<std::string, Kept>> given_up;
+  for (auto at = kept_.begin(); at != kept_.end();) {
+    auto& [uuid, queue] = *at;
+    while (!queue.empty() && try_send(uuid, queue.front().request) == SendResult::sent) {
+      queue.pop_front();
+    }
+    while (!queue.empty() && queue.front().deadline <= now) {
+      given_up.emplace_back(uuid, std::move(queue.front()));
+      queue.pop_front();
+    }
+    at = queue.empty() ? kept_.erase(at) : std::next(at);
+  }
+  for (const auto& [uuid, kept] : given_up) {
+    give_up_(uuid, kept.msg_id, kept.request);
+  }
+}
+
+TimePoint EngineOutbox::next_deadline(TimePoint now) const {
+  return kept_.empty() ? TimePoint::never() : now + retry_period;
+}
+
+}  // namespace ipf

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "controller/rejection_log.hpp"
+#include "controller/thread_link.hpp"
+#include "hub/heartbeat_machine.hpp"
+#include "hub/hub_machine.hpp"
+#include "net/poller.hpp"
+#include "net/socket.hpp"
+#include "net/wakeup.hpp"
+#include "protocol/header_reader.hpp"
+#include "protocol/session.hpp"
+
+namespace ipf {
+
+/// Sockets and clocks of the hub: registration and queries, notifications, hearts. Feeds the
+/// HubMachine and the HeartbeatMachine and performs what they order. run() is the thread; inbox()
+/// is the only member that other threads may use meanwhile.
+class HubReactor {
+ public:
+  struct Options {
+    HubOptions hub{};
+    HeartbeatMachine::Options hearts{};
+    std::filesystem::path engine_state_file{};
+  };
+  /// Called on the hub's thread.
+  struct Links {
+    std::function<void(TaskCommand)> to_tasks{};
+    std::function<void(RelayCommand)> to_relays{};
+    std::function<void()> stop_controller{};
+  };
+
+  HubReactor(NetContext& context, const Signer& signer, const Options& options, std::unique_ptr<Store> store, Log& log);
+
+  [[nodiscard]] Socket& registration() { return registration_; }
+  [[nodiscard]] Socket& notification() { return notification_; }
+  [[nodiscard]] Socket& hb_ping() { return hb_ping_; }
+  [[nodiscard]] Socket& hb_pong() { return hb_pong_; }
+  [[nodiscard]] const char* store_name() const { return store_->name(); }
+  [[nodiscard]] HubMailbox& inbox() { return inbox_; }
+  void connect(Links links) { links_ = std::move(links); }
+
+  void run(const std::stop_token& stop);
+  void wake() { wakeup_.signal(); }
+
+ private:
+  void receive_requests();
+  void receive_pongs();
+  void receive_subscriptions();
+  void take_inbox();
+  void beat();
+  void tell_hearts(HeartbeatMachine::Events& events);
+  void step(HubEvent event);
+  void perform(SendHubReply& action);
+  void perform(PublishNotification& action);
+  void perform(AnnounceEngine& action);
+  void perform(RetireEngine& action);
+  void perform(ExpectHeart& action);
+  void perform(ForgetHeart& action);
+  void perform(ResubmitTask& action);
+  void perform(SaveEngineState& action);
+  void perform(StopController& action);
+  void perform(WriteLog& action);
+
+  const Signer& signer_;
+  Log& log_;
+  std::filesystem::path engine_state_file_;
+  std::unique_ptr<Store> store_;
+  Links links_;
+  Socket registration_;
+  Socket notification_;
+  Socket hb_ping_;
+  Socket hb_pong_;
+  Wakeup wakeup_;
+  HubMailbox inbox_;
+  HubMachine machine_;
+  HeartbeatMachine hearts_;
+  HeaderReader reader_;
+  ReplayGuard replays_;
+  Session session_;
+  RejectionLog rejections_;
+  HubActions actions_;
+  std::vector<HubEvent> taken_;
+  TimePoint now_{};
+  WallTime wall_{};
+};
+
+}  // namespace ipf

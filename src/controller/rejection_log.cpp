@@ -1,0 +1,21 @@
+#include "controller/rejection_log.hpp"
+
+namespace ipf {
+
+void RejectionLog::note(TimePoint now, std::string_view what, const Error& error) {
+  constexpr Duration pause = std::chrono::seconds(10);
+  ++count_;
+  if (now < quiet_until_) {
+    ++silent_;
+    return;
+  }
+  std::string line = where_ + "::dropped " + std::string(what) + ": " + error.message;
+  if (silent_ > 0) {
+    line += " (and " + std::to_string(silent_) + " more since the last such line)";
+  }
+  log_.warning(line);
+  silent_ = 0;
+  quiet_until_ = now + pause;
+}
+
+}  // namespace ipf

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/clock.hpp"
+#include "core/log.hpp"
+#include "core/result.hpp"
+
+namespace ipf {
+
+/// Counts the messages that a socket's owner dropped and logs the first one of a burst, then one
+/// summary line in ten seconds at most, whatever a hostile peer sends. One thread.
+class RejectionLog {
+ public:
+  RejectionLog(Log& log, std::string where) : log_(log), where_(std::move(where)) {}
+
+  void note(TimePoint now, std::string_view what, const Error& error);
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+
+ private:
+  Log& log_;
+  std::string where_;
+  std::uint64_t count_{};
+  std::uint64_t silent_{};
+  TimePoint quiet_until_{};
+};
+
+}  // namespace ipf

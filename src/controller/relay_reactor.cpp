@@ -1,0 +1,117 @@
+#include "controller/relay_reactor.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "core/text.hpp"
+#include "protocol/error_content.hpp"
+
+namespace ipf {
+
+namespace {
+
+constexpr int burst = 256;
+
+/// The outputs that end up in a task's record or tell that an engine ends.
+bool concerns_hub(std::string_view type) {
+  constexpr std::array<std::string_view, 6> types{"stream",         "execute_input", "execute_result",
+                                                  "error", "display_data",  "shutdown_reply"};
+  return std::find(types.begin(), types.end(), type) != types.end();
+}
+
+}  // namespace
+
+RelayReactor::RelayReactor(NetContext& context, const Signer& signer, HubMailbox& hub, Log& log)
+    : signer_(signer),
+      hub_(hub),
+      session_(new_session_id(), user_name(), signer),
+      mux_(context, signer, {.name = "mux", .recorded = true}, session_, log),
+      control_(context, signer, {.name = "control", .recorded = false}, session_, log),
+      iopub_clients_(context, SocketKind::pub),
+      iopub_engines_(context, SocketKind::sub),
+      commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
+      rejected_outputs_(log, "iopub") {
+  iopub_engines_.subscribe_all();
+}
+
+void RelayReactor::run(const std::stop_token& stop) {
+  Poller poller;
+  const auto mux_in = poller.add(mux_.clients());
+  const auto mux_out = poller.add(mux_.engines());
+  const auto control_in = poller.add(control_.clients());
+  const auto control_out = poller.add(control_.engines());
+  const auto outputs = poller.add(iopub_engines_);
+  const auto wakeup = poller.add_fd(wakeup_.fd());
+  while (!stop.stop_requested()) {
+    TimePoint now = steady_now();
+    poller.wait(now, std::min(mux_.next_deadline(now), control_.next_deadline(now)));
+    now = steady_now();
+    if (poller.ready(wakeup)) {
+      wakeup_.drain();
+      take_commands();
+    }
+    // Control first: an abort or a signal must not wait behind a burst of requests.
+    if (poller.ready(control_in)) {
+      control_.receive_requests(now, to_hub_);
+    }
+    if (poller.ready(control_out)) {
+      control_.receive_replies(now, to_hub_);
+    }
+    if (poller.ready(mux_out)) {
+      mux_.receive_replies(now, to_hub_);
+    }
+    if (poller.ready(outputs)) {
+      receive_outputs(now);
+    }
+    if (poller.ready(mux_in)) {
+      mux_.receive_requests(now, to_hub_);
+    }
+    mux_.retry(now);
+    control_.retry(now);
+    hub_.push_all(to_hub_);
+  }
+}
+
+void RelayReactor::take_commands() {
+  commands_.take(taken_);
+  for (const auto& command : taken_) {
+    if (const auto* announced = std::get_if<EngineAnnounced>(&command)) {
+      mux_.engine_announced(announced->uuid);
+      control_.engine_announced(announced->uuid);
+    } else if (const auto* retired = std::get_if<EngineRetired>(&command)) {
+      mux_.engine_retired(retired->uuid);
+      control_.engine_retired(retired->uuid);
+    }
+  }
+  taken_.clear();
+}
+
+void RelayReactor::receive_outputs(TimePoint now) {
+  for (int i = 0; i < burst; ++i) {
+    auto frames = iopub_engines_.receive();
+    if (!frames) {
+      return;
+    }
+    auto output = verify_message(std::move(*frames), signer_);
+    if (!output) {
+      rejected_outputs_.note(now, "an output", output.error());
+      continue;
+    }
+    iopub_clients_.send(output->frames());
+    const auto header = reader_.read_header(*output);
+    if (!header || !concerns_hub(header->msg_type)) {
+      continue;
+    }
+    OutputSeen event{.msg_type = std::string(header->msg_type),
+                     .parent_msg_id = {},
+                     .sender_session = std::string(header->session),
+                     .output = std::move(*output)};
+    if (const auto parent = reader_.read_parent(event.output)) {
+      event.parent_msg_id = std::string(parent->msg_id);
+    }
+    to_hub_.emplace_back(std::move(event));
+  }
+}
+
+}  // namespace ipf

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <stop_token>
+#include <vector>
+
+#include "controller/pair_relay.hpp"
+#include "controller/rejection_log.hpp"
+#include "controller/thread_link.hpp"
+#include "net/poller.hpp"
+#include "net/socket.hpp"
+#include "net/wakeup.hpp"
+#include "protocol/session.hpp"
+
+namespace ipf {
+
+/// The thread that carries what needs no decision: mux, control and iopub. The hub gets a handle
+/// of each message that it records, never a copy.
+class RelayReactor {
+ public:
+  RelayReactor(NetContext& context, const Signer& signer, HubMailbox& hub, Log& log);
+
+  [[nodiscard]] PairRelay& mux() { return mux_; }
+  [[nodiscard]] PairRelay& control() { return control_; }
+  [[nodiscard]] Socket& iopub_clients() { return iopub_clients_; }
+  [[nodiscard]] Socket& iopub_engines() { return iopub_engines_; }
+  [[nodiscard]] RelayMailbox& commands() { return commands_; }
+
+  void run(const std::stop_token& stop);
+  void wake() { wakeup_.signal(); }
+
+ private:
+  void take_commands();
+  void receive_outputs(TimePoint now);
+
+  const Signer& signer_;
+  HubMailbox& hub_;
+  Session session_;
+  PairRelay mux_;
+  PairRelay control_;
+  Socket iopub_clients_;
+  Socket iopub_engines_;
+  Wakeup wakeup_;
+  RelayMailbox commands_;
+  HeaderReader reader_;
+  RejectionLog rejected_outputs_;
+  std::vector<RelayCommand> taken_;
+  std::vector<HubEvent> to_hub_;
+};
+
+}  // namespace ipf

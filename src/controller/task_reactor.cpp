@@ -1,0 +1,216 @@
+#include "controller/task_reactor.hpp"
+
+#include <array>
+#include <utility>
+
+#include "core/text.hpp"
+
+namespace ipf {
+
+namespace {
+
+/// Messages taken from one socket before the other one gets its turn.
+constexpr int burst = 256;
+
+bool is_request(std::string_view type) { return type == "apply_request" || type == "execute_request"; }
+
+}  // namespace
+
+TaskReactor::TaskReactor(NetContext& context, const Signer& signer, const TaskMachineOptions& options, HubMailbox& hub, Log& log)
+    : signer_(signer),
+      hub_(hub),
+      log_(log),
+      clients_(context, SocketKind::router, {.identity = "task_in", .handover = true}),
+      engines_(context, SocketKind::router, {.identity = "task_out", .mandatory = true, .handover = true}),
+      commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
+      machine_(options),
+      outbox_(engines_, [this](const std::string& /*uuid*/, const std::string& msg_id, const Message& /*request*/) {
+        undeliverable_.push_back(msg_id);
+      }),
+      session_(new_session_id(), user_name(), signer),
+      rejections_(log, "task") {}
+
+void TaskReactor::run(const std::stop_token& stop) {
+  Poller poller;
+  const auto clients_at = poller.add(clients_);
+  const auto engines_at = poller.add(engines_);
+  const auto wakeup_at = poller.add_fd(wakeup_.fd());
+  while (!stop.stop_requested()) {
+    TimePoint now = steady_now();
+    poller.wait(now, std::min(machine_.next_deadline(), outbox_.next_deadline(now)));
+    now = steady_now();
+    if (poller.ready(wakeup_at)) {
+      wakeup_.drain();
+      take_commands(now);
+    }
+    if (poller.ready(engines_at)) {
+      receive_replies(now);
+    }
+    if (poller.ready(clients_at)) {
+      receive_requests(now);
+    }
+    if (outbox_.next_deadline(now) != TimePoint::never()) {
+      outbox_.retry(now);
+      for (auto& msg_id : std::exchange(undeliverable_, {})) {
+        step(now, TaskUndeliverable{.msg_id = std::move(msg_id)});
+      }
+    }
+    if (machine_.next_deadline() <= now) {
+      step(now, TaskTimePassed{});
+    }
+    hub_.push_all(to_hub_);
+  }
+}
+
+// ---- in -----------------------------------------------------------------------------------------
+
+void TaskReactor::take_commands(TimePoint now) {
+  commands_.take(taken_commands_);
+  for (auto& command : taken_commands_) {
+    std::visit([&](auto& concrete) { obey(now, concrete); }, command);
+  }
+  taken_commands_.clear();
+}
+
+void TaskReactor::obey(TimePoint now, EngineAnnounced& command) {
+  step(now, EngineJoined{.uuid = std::move(command.uuid)});
+}
+
+void TaskReactor::obey(TimePoint now, EngineRetired& command) {
+  outbox_.forget(command.uuid);
+  step(now, EngineLeft{.uuid = std::move(command.uuid)});
+}
+
+void TaskReactor::obey(TimePoint now, ResubmitTask& command) { submit(now, std::move(command.original)); }
+
+void TaskReactor::receive_requests(TimePoint now) {
+  for (int i = 0; i < burst; ++i) {
+    auto frames = clients_.receive();
+    if (!frames) {
+      return;
+    }
+    auto message = accept_message(std::move(*frames), signer_, replays_);
+    if (!message) {
+      rejections_.note(now, "a request", message.error());
+      continue;
+    }
+    submit(now, std::move(*message));
+  }
+}
+
+void TaskReactor::submit(TimePoint now, Message request) {
+  const auto header = reader_.read_header(request);
+  if (!header) {
+    rejections_.note(now, "a request", header.error());
+    return;
+  }
+  std::string msg_id(header->msg_id);
+  if (!is_request(header->msg_type)) {
+    refuse(request, msg_id, {"TypeError", "the task queue takes apply_request and execute_request, not '" +
+                                              printable(header->msg_type) + "'"});
+    return;
+  }
+  auto options = reader_.read_task_options(request);
+  if (!options) {
+    refuse(request, msg_id, {"TypeError", "task " + options.error().message});
+    return;
+  }
+  step(now, TaskSubmitted{.msg_id = std::move(msg_id), .options = std::move(*options), .request = std::move(request)});
+}
+
+void TaskReactor::refuse(const Message& request, const std::string& msg_id, const RemoteFailure& failure) {
+  NoteSubmission note{.msg_id = msg_id, .request = request};
+  FailTask answer{.msg_id = msg_id, .engine_uuid = {}, .request = request, .failure = failure};
+  perform({}, note);
+  perform({}, answer);
+}
+
+void TaskReactor::receive_replies(TimePoint now) {
+  for (int i = 0; i < burst; ++i) {
+    auto frames = engines_.receive();
+    if (!frames) {
+      return;
+    }
+    auto message = verify_message(std::move(*frames), signer_);
+    if (!message) {
+      rejections_.note(now, "a reply", message.error());
+      continue;
+    }
+    const auto parent = reader_.read_parent(*message);
+    if (!parent || message->identity_count() < 2) {
+      rejections_.note(now, "a reply", parent ? Error{ErrorCode::malformed, "no client identity"} : parent.error());
+      continue;
+    }
+    const auto metadata = reader_.read_reply_metadata(*message).value_or(ReplyMetadata{});
+    step(now, TaskReplied{.msg_id = std::string(parent->msg_id),
+                          .engine_uuid = std::string(message->identity(0)),
+                          .succeeded = metadata.status == "ok",
+                          .dependencies_met = metadata.dependencies_met,
+                          .reply = std::move(*message)});
+  }
+}
+
+// ---- out ----------------------------------------------------------------------------------------
+
+void TaskReactor::step(TimePoint now, TaskEvent event) {
+  machine_.step(now, std::move(event), actions_);
+  for (auto& action : actions_) {
+    std::visit([&](auto& concrete) { perform(now, concrete); }, action);
+  }
+  actions_.clear();
+}
+
+void TaskReactor::perform(TimePoint now, SendTask& action) {
+  outbox_.send(now, action.engine_uuid, action.msg_id, action.request);
+  if (action.first_sight) {
+    to_hub_.emplace_back(RequestSeen{.queue = TaskQueue::task,
+                                     .msg_id = std::move(action.msg_id),
+                                     .engine_uuid = std::move(action.engine_uuid),
+                                     .request = std::move(action.request)});
+  } else {
+    to_hub_.emplace_back(
+        TaskAssigned{.msg_id = std::move(action.msg_id), .engine_uuid = std::move(action.engine_uuid)});
+  }
+}
+
+void TaskReactor::perform(TimePoint /*now*/, NoteSubmission& action) {
+  to_hub_.emplace_back(RequestSeen{.queue = TaskQueue::task,
+                                   .msg_id = std::move(action.msg_id),
+                                   .engine_uuid = {},
+                                   .request = std::move(action.request)});
+}
+
+void TaskReactor::perform(TimePoint /*now*/, ForwardReply& action) {
+  const std::array<std::string_view, 2> route{action.request.identity(0), action.engine_uuid};
+  clients_.send(route, action.reply.frames(), action.reply.identity_count());
+  to_hub_.emplace_back(ReplySeen{.queue = TaskQueue::task,
+                                 .msg_id = std::move(action.msg_id),
+                                 .engine_uuid = std::move(action.engine_uuid),
+                                 .reply = std::move(action.reply)});
+}
+
+void TaskReactor::perform(TimePoint /*now*/, FailTask& action) {
+  const WallTime wall = wall_now();
+  std::string metadata = "{}";
+  std::vector<std::string_view> route{action.request.identity(0)};
+  if (!action.engine_uuid.empty()) {
+    route.push_back(action.engine_uuid);
+    metadata = dump_json({{"status", "error"}, {"engine", action.engine_uuid}, {"date", to_iso(wall)}});
+  }
+  const std::string content = error_content(action.failure);
+  const Frames frames = session_.make({.type = "apply_reply",
+                                       .parent = action.request.header(),
+                                       .metadata = metadata,
+                                       .content = content,
+                                       .identities = route},
+                                      wall);
+  clients_.send(frames);
+  to_hub_.emplace_back(ReplySeen{.queue = TaskQueue::task,
+                                 .msg_id = std::move(action.msg_id),
+                                 .engine_uuid = std::move(action.engine_uuid),
+                                 .reply = *Message::split(frames)});
+}
+
+void TaskReactor::perform(TimePoint /*now*/, TaskLog& action) { log_.write(action.level, action.text); }
+
+}  // namespace ipf

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "controller/engine_outbox.hpp"
+#include "controller/rejection_log.hpp"
+#include "controller/thread_link.hpp"
+#include "net/poller.hpp"
+#include "net/socket.hpp"
+#include "net/wakeup.hpp"
+#include "protocol/header_reader.hpp"
+#include "protocol/session.hpp"
+#include "scheduler/task_machine.hpp"
+
+namespace ipf {
+
+/// Sockets and clock of the task scheduler: receives, verifies, reads the few fields that matter,
+/// steps the TaskMachine and performs its actions. run() is the thread; commands() is the only
+/// member that other threads may use meanwhile.
+class TaskReactor {
+ public:
+  TaskReactor(NetContext& context, const Signer& signer, const TaskMachineOptions& options, HubMailbox& hub, Log& log);
+
+  [[nodiscard]] Socket& clients() { return clients_; }
+  [[nodiscard]] Socket& engines() { return engines_; }
+  [[nodiscard]] TaskMailbox& commands() { return commands_; }
+
+  void run(const std::stop_token& stop);
+  /// Ends a wait of run(), after a stop was requested.
+  void wake() { wakeup_.signal(); }
+
+ private:
+  void take_commands(TimePoint now);
+  void obey(TimePoint now, EngineAnnounced& command);
+  void obey(TimePoint now, EngineRetired& command);
+  void obey(TimePoint now, ResubmitTask& command);
+  void receive_requests(TimePoint now);
+  void receive_replies(TimePoint now);
+  void submit(TimePoint now, Message request);
+  void refuse(const Message& request, const std::string& msg_id, const RemoteFailure& failure);
+  void step(TimePoint now, TaskEvent event);
+  void perform(TimePoint now, SendTask& action);
+  void perform(TimePoint now, ForwardReply& action);
+  void perform(TimePoint now, FailTask& action);
+  void perform(TimePoint now, NoteSubmission& action);
+  void perform(TimePoint now, TaskLog& action);
+
+  const Signer& signer_;
+  HubMailbox& hub_;
+  Log& log_;
+  Socket clients_;
+  Socket engines_;
+  Wakeup wakeup_;
+  TaskMailbox commands_;
+  TaskMachine machine_;
+  EngineOutbox outbox_;
+  HeaderReader reader_;
+  ReplayGuard replays_;
+  Session session_;
+  RejectionLog rejections_;
+  TaskActions actions_;
+  std::vector<TaskCommand> taken_commands_;
+  std::vector<HubEvent> to_hub_;
+  std::vector<std::string> undeliverable_;
+};
+
+}  // namespace ipf

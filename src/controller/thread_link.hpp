@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "core/mailbox.hpp"
+#include "hub/hub_events.hpp"
+
+/// What the controller's threads tell each other. Each thread owns the mailbox that it reads.
+namespace ipf {
+
+struct EngineAnnounced {
+  EngineId id{};
+  std::string uuid{};
+};
+struct EngineRetired {
+  EngineId id{};
+  std::string uuid{};
+};
+
+/// From the hub to the relays.
+using RelayCommand = std::variant<EngineAnnounced, EngineRetired>;
+/// From the hub to the task scheduler.
+using TaskCommand = std::variant<EngineAnnounced, EngineRetired, ResubmitTask>;
+
+using HubMailbox = Mailbox<HubEvent>;
+using RelayMailbox = Mailbox<RelayCommand>;
+using TaskMailbox = Mailbox<TaskCommand>;
+
+/// A full mailbox makes its writer wait; at 1 KiB a message this bounds the memory between threads.
+inline constexpr std::size_t mailbox_capacity = 65536;
+
+}  // namespace ipf

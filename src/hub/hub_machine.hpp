@@ -1,0 +1,127 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "core/clock.hpp"
+#include "core/result.hpp"
+#include "hub/client_queries.hpp"
+#include "hub/engine_table.hpp"
+#include "hub/hub_events.hpp"
+#include "hub/notification_repeater.hpp"
+#include "hub/store.hpp"
+#include "hub/task_ledger.hpp"
+
+namespace ipf {
+
+/// Bounds of what the hub keeps: `engines.pending_max`, `engines.active_max`, `engines.lost_max`;
+/// `ledger.pending_max` (further tasks run, but queue_status and pending do not know them),
+/// `ledger.completed_max`, `ledger.completed_per_engine_max`; `repeats.registrations_max`. Records
+/// are bounded by the store.
+struct HubOptions {
+  std::string session_id{"hub"};  ///< begins the msg_ids of resubmitted tasks
+  Duration heartbeat_period{std::chrono::seconds{3}};
+  Duration lost_engine_grace{std::chrono::milliseconds{100}};
+  Duration save_distance{std::chrono::milliseconds{100}};  ///< between two SaveEngineState at least
+  EngineTable::Options engines{};
+  TaskLedger::Options ledger{};
+  NotificationRepeater::Options repeats{};
+};
+
+/// The hub: who is here, what was asked, what came of it (protocol.md 4.1, 4.3, 4.4, 7.1).
+///
+/// | an engine is | begins                           | ends |
+/// |--------------|----------------------------------|-------------------------------------------------|
+/// | pending      | registration_request             | HeartStarted -> active; timeout;
+/// unregistration | | active       | HeartStarted, restore()          | unregistration_request,
+/// shutdown_reply with its | |              |                                  | uuid as session,
+/// HeartStopped -> lost           | | lost         | any end of active                | forgotten
+/// in time; registers again: same number |
+///
+/// An engine is active at its first heart beat: there is no wait for a beat period. Its end is
+/// told once; a second unregistration is nothing. Direct messages that it held are answered in the
+/// records by an EngineError after `lost_engine_grace`, in which the real replies may still come;
+/// clients make that error themselves and get no message.
+///
+/// Events and actions: hub_events.hpp. Bookkeeping lies in EngineTable and TaskLedger, queries are
+/// answered by ClientQueries, repetitions for late subscribers are made by NotificationRepeater.
+///
+/// Invariants: those of the parts, and: the ledger has queues for the active engines and no others;
+/// engines that wait for a heart after restore() are active.
+///
+/// One thread (the hub's). Pure: no clock, socket, log. RequestSeen, TaskAssigned and ReplySeen
+/// cost a few hash look-ups each, parse nothing and copy no frame.
+class HubMachine {
+ public:
+  /// `store` must outlive the machine.
+  HubMachine(const HubOptions& options, Store& store);
+  HubMachine(const HubMachine&) = delete;
+  HubMachine& operator=(const HubMachine&) = delete;
+
+  void step(TimePoint now, WallTime wall, HubEvent event, HubActions& actions);
+
+  /// Takes the engines of an earlier controller, from the text of its last SaveEngineState. They
+  /// are active at once and announced to the schedulers, not to clients; who shows no heart within
+  /// the registration timeout is lost. Entries that cannot be taken are logged and skipped.
+  Result<void> restore(TimePoint now, std::string_view json_text, HubActions& actions);
+
+  /// When to step with TimePassed if nothing else happens.
+  [[nodiscard]] TimePoint next_deadline() const;
+  void check_invariants() const;
+
+  [[nodiscard]] const EngineTable& engines() const { return engines_; }
+  [[nodiscard]] const TaskLedger& ledger() const { return ledger_; }
+
+ private:
+  /// What every handler needs of one step.
+  struct Turn {
+    TimePoint now{};
+    WallTime wall{};
+    HubActions& actions;
+  };
+  enum class HeartState { known, forgotten };
+
+  void on_event(Turn& turn, HubRequestReceived& event);
+  void on_event(Turn& turn, HeartStarted& event);
+  void on_event(Turn& turn, HeartStopped& event);
+  void on_event(Turn& turn, RequestSeen& event);
+  void on_event(Turn& turn, TaskAssigned& event);
+  void on_event(Turn& turn, ReplySeen& event);
+  void on_event(Turn& turn, OutputSeen& event);
+  void on_event(Turn& /*turn*/, TimePassed& /*event*/) {}  // step() looks at the deadlines
+
+  void on_request(Turn& turn, const Message& from, const RegistrationRequest& request);
+  void on_request(Turn& turn, const Message& from, const UnregistrationRequest& request);
+  void on_request(Turn& turn, const Message& from, const ConnectionRequest& request);
+  void on_request(Turn& turn, const Message& from, const ResubmitRequest& request);
+  void on_request(Turn& turn, const Message& from, const ShutdownRequest& request);
+  /// All others only read, or change nothing but the store.
+  template <class Request>
+  void on_request(Turn& turn, const Message& from, const Request& request) {
+    queries_.answer(from, request, turn.actions);
+  }
+
+  void on_deadlines(Turn& turn);
+  void finish_registration(Turn& turn, const EngineTable::Pending& engine);
+  void drop_pending(Turn& turn, const EngineTable::Pending& engine, std::string_view why);
+  void lose_engine(Turn& turn, EngineId id, HeartState heart, std::string_view why);
+  void record_lost_task(Turn& turn, const TaskLedger::Stranded& task);
+  void save_engines(Turn& turn, bool at_once);
+  [[nodiscard]] std::string engine_state() const;
+
+  const HubOptions options_;
+  Store& store_;
+  EngineTable engines_;
+  TaskLedger ledger_;
+  NotificationRepeater repeater_;
+  ClientQueries queries_;
+  std::unordered_set<std::string> without_heart_;  ///< restored engines that have not beaten yet
+  TimePoint restore_deadline_{TimePoint::never()};
+  TimePoint save_due_{TimePoint::never()};
+  std::optional<TimePoint> last_save_{};
+};
+
+}  // namespace ipf

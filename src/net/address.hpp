@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/result.hpp"
+
+namespace ipf {
+
+/// `tcp://ip` that this machine can use to reach a controller whose connection file says
+/// `interface` and `location` (protocol.md 2.3): a wildcard address becomes 127.0.0.1 when the
+/// location is this machine, else the address that the location resolves to.
+Result<std::string> reachable_interface(std::string_view interface, std::string_view location);
+
+/// `interface:port`, as ZeroMQ wants it.
+std::string endpoint_url(std::string_view interface, int port);
+
+/// True for 127.0.0.0/8, ::1 and localhost.
+bool is_loopback(std::string_view ip);
+
+}  // namespace ipf

@@ -1,0 +1,162 @@
+#include "net/socket.hpp"
+
+#include <zmq.h>
+
+#include <cerrno>
+#include <utility>
+
+#include <zmq.hpp>
+
+namespace ipf {
+
+namespace {
+
+int to_zmq(SocketKind kind) {
+  switch (kind) {
+    case SocketKind::router:
+      return ZMQ_ROUTER;
+    case SocketKind::dealer:
+      return ZMQ_DEALER;
+    case SocketKind::pub:
+      return ZMQ_PUB;
+    case SocketKind::sub:
+      return ZMQ_SUB;
+    case SocketKind::xpub:
+      return ZMQ_XPUB;
+  }
+  return ZMQ_DEALER;
+}
+
+std::string zmq_text() { return zmq_strerror(zmq_errno()); }
+
+/// Sends one frame; -1 with errno as libzmq left it.
+int send_copy(void* socket, std::string_view bytes, int flags) {
+  int sent = 0;
+  do {
+    sent = zmq_send(socket, bytes.data(), bytes.size(), flags);
+  } while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+void release_owner(void* /*data*/, void* hint) {
+  delete static_cast<std::shared_ptr<const void>*>(hint);
+}
+
+/// Hands the bytes to libzmq without copying; their owner lives until they are on the wire.
+int send_shared(void* socket, const SharedBytes& bytes, int flags) {
+  auto* owner = new std::shared_ptr<const void>(bytes.owner);
+  zmq_msg_t message;
+  zmq_msg_init_data(&message, const_cast<char*>(bytes.bytes.data()), bytes.bytes.size(), release_owner, owner);
+  int sent = 0;
+  do {
+    sent = zmq_msg_send(&message, socket, flags);
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0) {
+    zmq_msg_close(&message);
+  }
+  return sent;
+}
+
+SendResult failure() { return errno == EHOSTUNREACH ? SendResult::unroutable : SendResult::failed; }
+
+}  // namespace
+
+NetContext::NetContext(int io_threads) : context_(std::make_unique<zmq::context_t>(io_threads)) {
+  context_->set(zmq::ctxopt::max_sockets, 65535);
+}
+NetContext::~NetContext() = default;
+
+Socket::Socket(NetContext& context, SocketKind kind, const SocketOptions& options)
+    : socket_(std::make_unique<zmq::socket_t>(context.get(), to_zmq(kind))) {
+  socket_->set(zmq::sockopt::sndhwm, 0);
+  socket_->set(zmq::sockopt::rcvhwm, 0);
+  socket_->set(zmq::sockopt::linger, options.linger_ms);
+  if (!options.identity.empty()) {
+    socket_->set(zmq::sockopt::routing_id, options.identity);
+  }
+  if (kind == SocketKind::router) {
+    socket_->set(zmq::sockopt::router_mandatory, options.mandatory ? 1 : 0);
+    socket_->set(zmq::sockopt::router_handover, options.handover ? 1 : 0);
+  }
+  if (kind == SocketKind::xpub && options.verbose) {
+    socket_->set(zmq::sockopt::xpub_verbose, 1);
+  }
+}
+
+Socket::Socket(Socket&&) noexcept = default;
+Socket& Socket::operator=(Socket&&) noexcept = default;
+Socket::~Socket() = default;
+
+Result<int> Socket::bind(std::string_view interface, int port) {
+  const std::string url = std::string(interface) + ":" + (port == 0 ? "*" : std::to_string(port));
+  if (zmq_bind(socket_->handle(), url.c_str()) != 0) {
+    return unexpected(errno == EADDRINUSE ? ErrorCode::unavailable : ErrorCode::io,
+                      "cannot listen on " + url + ": " + zmq_text());
+  }
+  const auto bound = socket_->get(zmq::sockopt::last_endpoint);
+  return std::stoi(bound.substr(bound.rfind(':') + 1));
+}
+
+Result<void> Socket::connect(const std::string& url) {
+  if (zmq_connect(socket_->handle(), url.c_str()) != 0) {
+    return unexpected(ErrorCode::io, "cannot connect to " + url + ": " + zmq_text());
+  }
+  return {};
+}
+
+void Socket::subscribe_all() { socket_->set(zmq::sockopt::subscribe, ""); }
+
+void* Socket::handle() const { return socket_->handle(); }
+
+std::optional<Frames> Socket::receive() {
+  zmq_msg_t part;
+  zmq_msg_init(&part);
+  bool more = true;
+  while (more) {
+    // The parts behind the first are there already: libzmq delivers whole messages.
+    if (zmq_msg_recv(&part, socket_->handle(), ZMQ_DONTWAIT) < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      builder_.clear();
+      zmq_msg_close(&part);
+      return std::nullopt;
+    }
+    more = zmq_msg_more(&part) != 0;
+    const std::size_t size = zmq_msg_size(&part);
+    if (size > Frames::packed_frame_max) {
+      auto owner = std::make_shared<zmq::message_t>();
+      zmq_msg_move(owner->handle(), &part);
+      const std::string_view bytes{static_cast<const char*>(owner->data()), owner->size()};
+      builder_.add(SharedBytes{std::move(owner), bytes});
+    } else {
+      builder_.add(std::string_view{static_cast<const char*>(zmq_msg_data(&part)), size});
+    }
+  }
+  zmq_msg_close(&part);
+  return builder_.finish();
+}
+
+SendResult Socket::send(std::span<const std::string_view> first, const Frames& rest, std::size_t from) {
+  void* socket = socket_->handle();
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    const bool more = i + 1 < first.size() || from < rest.size();
+    if (send_copy(socket, first[i], ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0) {
+      return failure();
+    }
+  }
+  for (std::size_t i = from; i < rest.size(); ++i) {
+    const int flags = ZMQ_DONTWAIT | (i + 1 < rest.size() ? ZMQ_SNDMORE : 0);
+    const int sent = rest.is_packed(i) ? send_copy(socket, rest[i], flags) : send_shared(socket, rest.shared(i), flags);
+    if (sent < 0) {
+      return failure();
+    }
+  }
+  return SendResult::sent;
+}
+
+SendResult Socket::send_text(std::string_view text) {
+  return send_copy(socket_->handle(), text, ZMQ_DONTWAIT) < 0 ? failure() : SendResult::sent;
+}
+
+}  // namespace ipf

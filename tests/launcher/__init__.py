@@ -1,0 +1,1 @@
+"""Tests of ipcluster: processes, files and exit codes."""
