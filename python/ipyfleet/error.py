@@ -76,7 +76,7 @@ class InvalidDependency(ImpossibleDependency):
 
 
 # Client code catches `error.TimeoutError`; it has to be the very class that the language raises.
-TimeoutError = builtins.TimeoutError  # noqa: A001
+TimeoutError = builtins.TimeoutError
 
 
 def _origin(engine_info: EngineInfo | None) -> str:

@@ -221,6 +221,7 @@ def test_an_exception_without_text_still_gives_a_reply(engine: Engine) -> None:
     )
     assert reply["ename"] == "E"
     assert "RuntimeError" in reply["evalue"]
+    assert reply["traceback"]
     assert all(isinstance(line, str) for line in reply["traceback"])
 
 

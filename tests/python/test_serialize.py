@@ -333,8 +333,9 @@ def test_every_call_gets_a_new_function_with_the_right_globals() -> None:
     assert f is not g
     assert f.__code__ is g.__code__, "the code object was built again"
     assert (f(), g()) == (4, 103)
-    f.__kwdefaults__["b"] = 50
-    f.__annotations__["a"] = str
+    for made in (f, g):
+        made.__kwdefaults__["b"] = 50
+        made.__annotations__["a"] = str
     h = unpack_apply_message(frames, one)[0]
     assert (h.__kwdefaults__, h.__annotations__) == ({"b": 2}, {"a": int, "b": int})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+LIBRARY = re.compile(
+    r"ipf_library\(\s*(\w+)\s+LAYER\s+(\d)\s+SOURCES\s+([^)]*?)(?:PUBLIC|PRIVATE|\))"
+)
 
 PROJECT = """\
 cmake_minimum_required(VERSION 3.25)
@@ -56,3 +61,14 @@ def tree_files(*patterns: str) -> list[Path]:
 def build_directory() -> Path:
     """Return where the preset `dev` was built; tests that need it skip if it is missing."""
     return Path(os.environ.get("IPF_BUILD_DIR", ROOT / "build" / "dev"))
+
+
+def libraries_by_file() -> dict[str, tuple[str, int]]:
+    """Return library and layer for each `dir/stem` that an ipf_library() in src/ lists."""
+    found = {}
+    for path in tree_files("src/*CMakeLists.txt"):
+        for name, layer, sources in LIBRARY.findall(path.read_text(encoding="utf-8")):
+            for source in sources.split():
+                stem = (path.parent / source).with_suffix("").relative_to(ROOT / "src")
+                found[stem.as_posix()] = (name, int(layer))
+    return found

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import build_directory
+from .conftest import build_directory, libraries_by_file
 
-PURE = ("ipf_core", "ipf_protocol", "ipf_hub", "ipf_scheduler", "ipf_client_core")
+PURE_LAYER_MAX = 3
+PURE = sorted({name for name, layer in libraries_by_file().values() if layer <= PURE_LAYER_MAX})
 FORBIDDEN = re.compile(r"\bzmq_|\bzmq::|\b_?Py[A-Z_]|\bpybind11::|\bspdlog::")
 
 
@@ -26,6 +27,10 @@ def archive_of(library: str) -> Path:
     found = list(build_directory().glob(f"src/**/lib{library}.a"))
     assert len(found) == 1, f"{library} in {build_directory()}: {found}"
     return found[0]
+
+
+def test_the_pure_libraries_are_known() -> None:
+    assert {"ipf_core", "ipf_protocol", "ipf_hub", "ipf_scheduler", "ipf_client_core"} <= set(PURE)
 
 
 @pytest.mark.parametrize("library", PURE)

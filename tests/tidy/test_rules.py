@@ -9,17 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, tree_files
+from .conftest import ROOT, libraries_by_file, tree_files
 
 CPP = ("*.cpp", "*.hpp")
 PRODUCT = ("src", "include", "apps", "python")
 FILE_LINES_MAX = 800
 APP_LINES_MAX = 150
 FUNCTION_LINES_MAX = 70
-
-LIBRARY = re.compile(
-    r"ipf_library\(\s*(\w+)\s+LAYER\s+(\d)\s+SOURCES\s+([^)]*?)(?:PUBLIC|PRIVATE|\))"
-)
 
 
 def relative(path: Path) -> str:
@@ -88,17 +84,6 @@ def test_only_net_includes_zeromq() -> None:
 def test_every_header_has_pragma_once() -> None:
     headers = tree_files("*.hpp")
     assert [relative(path) for path in headers if "#pragma once\n" not in path.read_text()] == []
-
-
-def libraries_by_file() -> dict[str, tuple[str, int]]:
-    """Return library and layer for each `dir/stem` that an ipf_library() in src/ lists."""
-    found = {}
-    for path in tree_files("src/*CMakeLists.txt"):
-        for name, layer, sources in LIBRARY.findall(path.read_text(encoding="utf-8")):
-            for source in sources.split():
-                stem = (path.parent / source).with_suffix("").relative_to(ROOT / "src")
-                found[stem.as_posix()] = (name, int(layer))
-    return found
 
 
 def test_includes_go_only_downwards() -> None:

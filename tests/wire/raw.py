@@ -156,7 +156,7 @@ def ports(*connections: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-def tcp_exchange(port: int, data: bytes, timeout: float = 0.3) -> bytes:
+def tcp_exchange(port: int, data: bytes, timeout: float = 0.05) -> bytes:
     """Send bytes to a port as plain TCP and return what comes back before ``timeout``."""
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:

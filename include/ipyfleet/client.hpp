@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ipyfleet/result.hpp"
+#include "ipyfleet/types.hpp"
+
+namespace ipf {
+
+/// Which of the controller's sockets a request takes.
+enum class Route {
+  engine,    ///< to one engine, behind what it was sent before
+  balanced,  ///< to the task scheduler, which chooses the engine
+  control,   ///< to one engine, answered while user code runs there
+  hub,       ///< a question to the hub
+};
+
+/// A request as it goes on the wire (protocol: Jupyter 5.4 messages, signed by the client).
+struct RequestSpec {
+  Route route{Route::engine};
+  std::string_view type{};          ///< "apply_request", "execute_request", "queue_request", ...
+  std::string_view engine_uuid{};   ///< for the routes engine and control
+  std::string_view metadata{"{}"};  ///< JSON object
+  std::string_view content{"{}"};   ///< JSON object
+  std::span<const Buffer> buffers{};
+};
+
+/// A connection to a controller.
+///
+/// One thread of its own does all input and output; every function may be called from any thread.
+/// Calls throw ClientError. A client must not be used in a forked child: there every call throws
+/// `forked`, and destroying it does nothing.
+///
+/// @code
+///   ipf::Client client({.profile = "default"});
+///   if (client.wait_for_engines(1, std::chrono::seconds(30))) {
+///     const auto engine = client.engines().front();
+///     const auto request = client.execute(engine.uuid, "import os; print(os.getpid())");
+///     if (request.wait_for_output(std::chrono::seconds(10))) { use(request.outputs()); }
+///   }
+/// @endcode
+class Client {
+ public:
+  /// Connects and waits for the controller's first answer. A timeout of 0 does not wait; then
+  /// wait_connected() does.
+  explicit Client(const ConnectOptions& options, const ClientLimits& limits = {});
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  /// As close().
+  ~Client();
+
+  /// The engines that are registered now, by rising id.
+  [[nodiscard]] std::vector<EngineInfo> engines() const;
+  /// Grows whenever the list of engines changes; cheap.
+  [[nodiscard]] std::uint64_t engines_version() const;
+  /// Waits until the controller has answered for the first time.
+  [[nodiscard]] bool wait_connected(Timeout timeout = forever) const;
+  /// Waits until `count` engines are registered; false when there are fewer at the end of the time.
+  [[nodiscard]] bool wait_for_engines(std::size_t count, Timeout timeout = forever) const;
+
+  /// Sends a request and returns at once.
+  Request send(const RequestSpec& spec);
+  /// Calls a pickled function on an engine, or on any engine when `engine_uuid` is empty. The
+  /// buffers are opaque here; their layout is that of ipyfleet.serialize.pack_apply_message.
+  Request apply(std::string_view engine_uuid, std::span<const Buffer> buffers);
+  /// Runs source text on an engine.
+  Request execute(std::string_view engine_uuid, std::string_view code, bool silent = true);
+
+  /// An own request by its id, as long as it is known (ClientLimits::kept_results_max).
+  [[nodiscard]] std::optional<Request> find(std::string_view msg_id) const;
+  /// Ids of the requests to engines that have no result yet, in order of submission.
+  [[nodiscard]] std::vector<std::string> outstanding() const;
+  [[nodiscard]] std::size_t outstanding_count() const;
+  /// Ids of all requests to engines that find() knows, in order of submission.
+  [[nodiscard]] std::vector<std::string> history() const;
+
+  [[nodiscard]] const std::string& session() const;
+  /// The connection file, or "" when the client was given its text.
+  [[nodiscard]] const std::string& file() const;
+  [[nodiscard]] bool closed() const;
+  /// Ends the connection; what is outstanding ends with the local error "ClientClosed". Takes a
+  /// second at most, for requests that libzmq has not put on the wire yet.
+  void close();
+
+ private:
+  class Impl;
+  [[nodiscard]] Impl& impl() const;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ipf

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "core/result.hpp"
+#include "ipyfleet/types.hpp"
+#include "protocol/connection_file.hpp"
+
+namespace ipf::client {
+
+/// A connection file that was found, and where.
+struct FoundConnection {
+  ConnectionInfo info{};
+  std::string file{};       ///< "" when the caller gave the text itself
+  std::string interface{};  ///< `tcp://ip` that this machine can reach
+};
+
+/// Reads the connection file that the options name. Fails when there is none (the text says how a
+/// cluster is started), or when it asks for ssh or CURVE, which this client cannot do.
+Result<FoundConnection> find_connection(const ConnectOptions& options);
+
+}  // namespace ipf::client

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "protocol/json_text.hpp"
+
+/// What may be asked of an engine while it works (protocol.md 4.8), decoded and type-checked.
+namespace ipf::engine {
+
+struct Abort {
+  std::vector<std::string> msg_ids{};  ///< empty: everything that waits
+  bool operator==(const Abort&) const = default;
+};
+struct ClearNamespace {
+  bool operator==(const ClearNamespace&) const = default;
+};
+struct Shutdown {
+  bool restart{};
+  bool operator==(const Shutdown&) const = default;
+};
+struct Signal {
+  int number{};
+  bool operator==(const Signal&) const = default;
+};
+struct InterruptWork {
+  bool operator==(const InterruptWork&) const = default;
+};
+/// kernel_info_request and usage_request: the reactor knows the answer.
+struct Inquiry {
+  bool operator==(const Inquiry&) const = default;
+};
+/// What cannot be done, with the reply to it.
+struct Refusal {
+  std::string ename{};
+  std::string evalue{};
+  bool operator==(const Refusal&) const = default;
+};
+/// A message that asks for nothing (no `_request` type): only busy and idle answer it.
+struct Unanswered {
+  bool operator==(const Unanswered&) const = default;
+};
+
+using ControlRequest =
+    std::variant<Abort, ClearNamespace, Shutdown, Signal, InterruptWork, Inquiry, Refusal, Unanswered>;
+
+/// True for the types that decode_control knows and that are control messages wherever they arrive.
+bool is_control_type(std::string_view msg_type);
+
+/// Decodes by message type; anything wrong becomes a Refusal.
+ControlRequest decode_control(std::string_view msg_type, const Json& content);
+
+/// The number of "SIGINT", "INT" or 2; -1 when there is no such signal here.
+int signal_number(const Json& name);
+
+}  // namespace ipf::engine

@@ -1,0 +1,131 @@
+#include "engine/engine.hpp"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "core/text.hpp"
+#include "engine/connection_source.hpp"
+#include "engine/engine_channels.hpp"
+#include "engine/engine_reactor.hpp"
+#include "engine/nanny.hpp"
+#include "engine/python_host.hpp"
+#include "engine/python_location.hpp"
+#include "net/log_spdlog.hpp"
+
+namespace ipf::engine {
+
+namespace {
+
+constexpr int status_failed = 1;
+constexpr int status_usage = 2;
+constexpr int status_not_registered = 255;
+
+/// Starts the IO thread with all signals blocked: they belong to the main thread.
+std::jthread start_io(EngineReactor& reactor, int& status) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  std::jthread thread([&] { status = reactor.run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return thread;
+}
+
+std::filesystem::path connection_file(const EngineOptions& options, const ProfilePaths& paths) {
+  if (options.connection_file.empty()) {
+    return paths.engine_file();
+  }
+  const std::filesystem::path named(options.connection_file);
+  std::error_code failure;
+  // A bare name means a file in the profile, unless there is one right here.
+  if (named.has_parent_path() || std::filesystem::exists(named, failure)) {
+    return std::filesystem::absolute(named);
+  }
+  return paths.security() / named;
+}
+
+int run_threads(const EngineOptions& options, ConnectionSource& source, FoundConnection found,
+                PythonOptions python, const NannyLink& nanny, Log& log) {
+  EngineChannels channels;
+  EngineReactor reactor({.machine = {.registration_timeout = options.registration_timeout,
+                                     .missed_pings_max = options.missed_pings_max},
+                         .connection = std::move(found.info),
+                         .ports_from_reply = found.ports_from_reply,
+                         .uuid = python.uuid,
+                         .username = options.username.empty() ? user_name() : options.username,
+                         .wanted_id = options.wanted_id,
+                         .nanny_fd = nanny.fd,
+                         .watch = &source},
+                        channels, log);
+  int status = status_failed;
+  {
+    const std::jthread io = start_io(reactor, status);
+    PythonHost(std::move(python), channels, log).run();
+  }
+  return status;
+}
+
+Result<std::unique_ptr<Log>> open_log(const EngineOptions& options, const ProfilePaths& paths) {
+  LogOptions log{.name = "IPEngine", .level = options.log_level};
+  if (options.log_to_file) {
+    IPF_TRY(make_profile(paths));
+    log.file = (paths.log() / ("ipengine" + paths.dashed_id() + "-" + std::to_string(getpid()) + ".log")).string();
+  }
+  return make_log(log);
+}
+
+int fail(Log& log, int status, const std::string& text) {
+  log.error(text);
+  return status;
+}
+
+}  // namespace
+
+int run_engine(EngineOptions options) {
+  const auto paths = locate_profile(options.profile);
+  auto log = paths ? open_log(options, *paths) : Result<std::unique_ptr<Log>>(unexpected(paths.error()));
+  if (!log) {
+    return fail(**make_log({.name = "IPEngine"}), status_usage, log.error().message);
+  }
+  NannyLink nanny;
+  const auto file = connection_file(options, *paths);
+  if (options.with_nanny) {
+    auto split = split_nanny(**log);
+    if (!split) {
+      return fail(**log, status_failed, split.error().message);
+    }
+    nanny = *split;
+  }
+  if (!options.work_dir.empty() && chdir(options.work_dir.c_str()) != 0) {
+    return fail(**log, status_usage, "--work-dir " + options.work_dir + ": " + errno_text(errno));
+  }
+  const auto location = locate_python(PythonSearch::here());
+  if (!location) {
+    return fail(**log, status_failed, location.error().message);
+  }
+  (*log)->debug("Python is " + location->executable.string() + " (" + location->why + ")");
+  ConnectionSource source(options, file, **log);
+  auto found = source.find();
+  if (!found) {
+    return fail(**log, found.error().code == ErrorCode::timed_out ? status_not_registered : status_failed,
+                found.error().message);
+  }
+  PythonOptions python{.executable = location->executable,
+                       .uuid = options.ident.empty() ? new_session_id() : options.ident,
+                       .startup_command = options.startup_command,
+                       .startup_script = options.startup_script,
+                       .profile_dir = std::filesystem::exists(paths->dir) ? paths->dir.string() : std::string(),
+                       .use_mpi = options.use_mpi,
+                       .mpi_module = options.mpi_module,
+                       .traits = options.traits};
+  return run_threads(options, source, std::move(*found), std::move(python), nanny, **log);
+}
+
+}  // namespace ipf::engine

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "engine/engine_options.hpp"
+
+namespace ipf::engine {
+
+/// The whole life of `ipengine`: nanny, connection, threads, Python. Returns the exit status.
+/// Call it in the main thread of a process that has no other thread.
+int run_engine(EngineOptions options);
+
+}  // namespace ipf::engine

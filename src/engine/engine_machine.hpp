@@ -1,0 +1,146 @@
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "engine/engine_events.hpp"
+
+namespace ipf::engine {
+
+struct MachineOptions {
+  Duration registration_timeout{std::chrono::seconds(60)};
+  /// Pings that may be missed in a row before the controller is given up; 0: any number.
+  int missed_pings_max{50};
+  /// Time for running code to end after a shutdown; then the process ends without it.
+  Duration stop_grace{std::chrono::milliseconds(700)};
+  /// Time for a reply to leave before the signal that may end the process.
+  Duration signal_delay{std::chrono::milliseconds(20)};
+  std::size_t queue_max{1'000'000};
+  std::size_t abort_ids_max{65536};
+};
+
+/// The life of one engine and the order of its work.
+///
+/// | phase       | meaning                                         | left by                              |
+/// |-------------|-------------------------------------------------|--------------------------------------|
+/// | created     | nothing happened yet                            | EngineStarted                        |
+/// | registering | asked the hub for an id; Python is starting     | RegistrationAccepted, refused, late  |
+/// | connected   | sockets connected, the shell is not there yet   | ShellStarted, ShellFailed            |
+/// | serving     | pings are answered, requests are executed       | shutdown, termination, lost pings    |
+/// | stopping    | waits for Python to end, not longer than a grace| PythonStopped, deadline              |
+/// | left        | Leave was ordered; every event is ignored       |                                      |
+///
+/// Invariants: at most one request runs; requests run in arrival order; each token that arrives
+/// before `stopping` gets PublishBusy, one reply (or none, for messages that ask for nothing) and
+/// PublishIdle in this order; pings are answered only in `serving`, so that an engine the hub
+/// announces can work at once. An abort never touches what runs. Ids to abort that are not in the
+/// queue are remembered, the last `abort_ids_max` of them, for a request that arrives later.
+///
+/// Owned by the reactor's thread. Behaviour: protocol.md 4.1, 4.2, 4.8, 8.
+class EngineMachine {
+ public:
+  explicit EngineMachine(MachineOptions options) : options_(options) {}
+
+  /// Appends what is to be done to `actions`.
+  void step(TimePoint now, const Event& event, Actions& actions);
+  [[nodiscard]] TimePoint next_deadline() const;
+  /// Ends the process when a promise of the class comment is broken.
+  void check_invariants() const;
+
+  [[nodiscard]] std::size_t queued() const { return queue_.size(); }
+  [[nodiscard]] bool busy() const { return running_.has_value(); }
+  [[nodiscard]] bool left() const { return phase_ == Phase::left; }
+
+ private:
+  enum class Phase { created, registering, connected, serving, stopping, left };
+  struct Queued {
+    RequestToken token{};
+    RequestKind kind{RequestKind::native};
+    std::string msg_id{};
+  };
+  struct DelayedSignal {
+    TimePoint due{};
+    int number{};
+  };
+  /// Ids to abort that have not arrived; forgets the oldest beyond its bound.
+  class AbortIds {
+   public:
+    void add(const std::string& id, std::size_t most);
+    bool take(const std::string& id) { return ids_.erase(id) > 0; }
+    void clear();
+    [[nodiscard]] bool empty() const { return ids_.empty(); }
+    [[nodiscard]] std::size_t remembered() const { return order_.size(); }
+
+   private:
+    std::unordered_set<std::string> ids_{};
+    std::deque<std::string> order_{};  ///< may name ids that were taken since
+  };
+
+  void on_event(const EngineStarted& event);
+  void on_event(const RegistrationAccepted& event);
+  void on_event(const RegistrationRefused& event);
+  void on_event(const ConnectionReplaced& event);
+  void on_event(const ShellStarted& event);
+  void on_event(const ShellFailed& event);
+  void on_event(const PythonStopped& event);
+  void on_event(const PingArrived& event);
+  void on_event(const RequestArrived& event);
+  void on_event(const RequestFinished& event);
+  void on_event(const ControlArrived& event);
+  void on_event(const TerminationRequested& event);
+  void on_event(const TimePassed& event);
+
+  void control(RequestToken token, const Abort& request);
+  void control(RequestToken token, const ClearNamespace& request);
+  void control(RequestToken token, const Shutdown& request);
+  void control(RequestToken token, const Signal& request);
+  void control(RequestToken token, const InterruptWork& request);
+  void control(RequestToken token, const Inquiry& request);
+  void control(RequestToken token, const Refusal& request);
+  void control(RequestToken token, const Unanswered& request);
+
+  template <class OneAction>
+  void act(OneAction action) {
+    actions_->push_back(std::move(action));
+  }
+  void note(LogLevel level, std::string text) { act(Note{.level = level, .text = std::move(text)}); }
+  void answer_aborted(RequestToken token);
+  void start_next();
+  void abort_queued(const std::vector<std::string>& msg_ids);
+  void stop(int status);
+  void stop_unregistered(int status, const std::string& reason);
+  void begin_heart_watch();
+  void check_registration();
+  void check_heart();
+  void raise_due_signals();
+
+  MachineOptions options_;
+  Phase phase_{Phase::created};
+  std::optional<EngineId> id_{};
+  bool shell_started_{};
+  std::optional<RequestToken> running_{};
+  std::deque<RequestToken> clears_{};  ///< run before the queue goes on
+  std::deque<Queued> queue_{};
+  AbortIds abort_ids_{};
+  std::vector<DelayedSignal> signals_{};
+
+  TimePoint registration_since_{};
+  TimePoint registration_deadline_{TimePoint::never()};
+  TimePoint registration_note_{TimePoint::never()};
+  Duration ping_interval_{};
+  TimePoint ping_deadline_{TimePoint::never()};
+  int missed_pings_{};
+  bool first_ping_answered_{};
+  TimePoint stop_deadline_{TimePoint::never()};
+  int exit_status_{};
+
+  TimePoint now_{};        ///< of the step that runs
+  Actions* actions_{};     ///< of the step that runs
+};
+
+}  // namespace ipf::engine

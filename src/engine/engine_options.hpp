@@ -1,0 +1,54 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "core/ids.hpp"
+#include "core/log.hpp"
+#include "core/profile.hpp"
+
+namespace ipf::engine {
+
+/// The command line and the environment of ipengine (protocol.md 8.1, 10.1, 10.3).
+struct EngineOptions {
+  ProfileOptions profile{};
+  std::string connection_text{};   ///< $IPP_CONNECTION_INFO: the engine file itself
+  std::string connection_file{};   ///< --file; a bare name lies in the profile's security directory
+  std::string registration_url{};  ///< --url, e.g. tcp://10.0.0.1:10101
+  std::string location{};
+  std::string controller_ip{};
+  int controller_port{};
+  std::optional<std::string> key{};  ///< --keyfile, --Session.key, $IPP_SESSION_KEY
+  std::string ident{};
+  std::string username{};
+  std::optional<EngineId> wanted_id{};
+  Duration registration_timeout{std::chrono::seconds(60)};
+  Duration wait_for_file{std::chrono::seconds(60)};
+  int missed_pings_max{50};
+  bool with_nanny{true};
+  std::string startup_command{};
+  std::string startup_script{};
+  bool use_mpi{};
+  std::string mpi_module{};
+  std::string work_dir{};
+  LogLevel log_level{LogLevel::info};
+  bool log_to_file{};
+  /// `--Class.trait=value` of classes that Python may know.
+  std::map<std::string, std::map<std::string, std::string>> traits{};
+};
+
+/// The process is to end at once: help, version, or a wrong command line.
+struct EndNow {
+  int status{};
+  std::string text{};  ///< for stdout when status is 0, else for stderr
+};
+
+/// `arguments` without the program's name. Also reads the environment; removes what is secret from
+/// it (IPP_CONNECTION_INFO, IPP_SESSION_KEY), so that user code and its children do not see it.
+std::variant<EngineOptions, EndNow> parse_engine_options(const std::vector<std::string>& arguments);
+
+}  // namespace ipf::engine

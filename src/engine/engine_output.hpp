@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "core/clock.hpp"
+#include "core/mailbox.hpp"
+#include "engine/engine_events.hpp"
+#include "protocol/frames.hpp"
+
+/// What the Python side of the process tells its IO thread.
+namespace ipf::engine {
+
+/// `shell.start` has returned.
+struct ShellReady {
+  std::string python_version{};
+};
+/// `shell.start` failed, or there is no usable Python; the reason has been printed.
+struct ShellBroken {};
+/// Text waits in the stream buffer and must go out within the flush interval.
+struct StreamWaiting {};
+/// One iopub message.
+struct Published {
+  std::string msg_type{};
+  std::string topic{};  ///< the suffix behind `engine.<id>.`
+  std::string content{};
+  std::string metadata{"{}"};
+  Frames buffers{};
+  SharedBytes parent{};  ///< the header of the request it belongs to; may be empty
+};
+/// The reply to a request. Its outputs were pushed before.
+struct WorkDone {
+  RequestToken token{};
+  std::string content{};  ///< empty: `{"status": "ok"}`
+  Frames buffers{};
+};
+/// User code called exit().
+struct ExitRequested {};
+/// The main thread has finalised Python.
+struct MainThreadDone {};
+
+using EngineOutput =
+    std::variant<ShellReady, ShellBroken, StreamWaiting, Published, WorkDone, ExitRequested, MainThreadDone>;
+using OutputMailbox = Mailbox<EngineOutput>;
+
+}  // namespace ipf::engine

@@ -1,0 +1,161 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "core/log.hpp"
+#include "engine/engine_channels.hpp"
+#include "engine/engine_machine.hpp"
+#include "engine/reply_texts.hpp"
+#include "engine/usage_report.hpp"
+#include "net/poller.hpp"
+#include "net/socket.hpp"
+#include "protocol/connection_file.hpp"
+#include "protocol/header_reader.hpp"
+#include "protocol/replay_guard.hpp"
+#include "protocol/session.hpp"
+#include "protocol/signer.hpp"
+
+namespace ipf::engine {
+
+/// Where the connection came from, and how to look whether it has changed.
+class ConnectionWatch {
+ public:
+  ConnectionWatch() = default;
+  ConnectionWatch(const ConnectionWatch&) = delete;
+  ConnectionWatch& operator=(const ConnectionWatch&) = delete;
+  virtual ~ConnectionWatch() = default;
+  /// Another connection than the last one, if a new file appeared.
+  virtual std::optional<ConnectionInfo> changed() = 0;
+};
+
+struct ReactorOptions {
+  MachineOptions machine{};
+  ConnectionInfo connection{};      ///< with an interface that this machine can reach
+  bool ports_from_reply{};          ///< only `registration` is known; the rest comes with the reply
+  std::string uuid{};
+  std::string username{};
+  std::optional<EngineId> wanted_id{};
+  int nanny_fd{-1};                 ///< where the nanny is told who this is; -1: none
+  ConnectionWatch* watch{};         ///< may be null
+};
+
+/// The IO thread of an engine: owns all sockets, never needs the GIL.
+///
+/// Verifies every message, feeds the EngineMachine and performs what it orders. Pings, control
+/// messages, statuses and replies go through here whatever Python does.
+class EngineReactor {
+ public:
+  EngineReactor(ReactorOptions options, EngineChannels& channels, Log& log);
+  EngineReactor(const EngineReactor&) = delete;
+  EngineReactor& operator=(const EngineReactor&) = delete;
+  ~EngineReactor();
+
+  /// Until the engine leaves; returns its exit status. When the main thread does not end in time,
+  /// ends the process itself.
+  int run();
+
+ private:
+  enum class Channel { shell, control };
+  /// A request that has not got its idle yet.
+  struct Pending {
+    Channel channel{Channel::shell};
+    std::string msg_type{};
+    Message head;                      ///< without large buffers
+    std::optional<Message> request{};  ///< complete, until Python has it
+    WallTime started{};
+    std::string content{};             ///< of Python's reply
+    Frames buffers{};
+  };
+  struct Sockets;
+  struct Connection;  // signer, session and context of one connection file
+
+  void open_registration();
+  void build_poller();
+  void poll(TimePoint deadline);
+  void feed(const Event& event);
+  void receive_registration();
+  void receive_requests(Channel channel);
+  void on_request(Channel channel, Message message);
+  void take_outputs();
+  void perform_outputs(std::vector<EngineOutput>& outputs);
+  void flush_streams(TimePoint now);
+  void watch_outside(TimePoint now);
+  void report_rejected(const Error& error);
+
+  void on_output(const ShellReady& output);
+  void on_output(const ShellBroken& output);
+  void on_output(const StreamWaiting& output);
+  void on_output(const Published& output);
+  void on_output(WorkDone& output);
+  void on_output(const ExitRequested& output);
+  void on_output(const MainThreadDone& output);
+
+  void perform(const SendRegistration& action);
+  void perform(const ConnectSockets& action);
+  void perform(const PublishStarting& action);
+  void perform(const AnswerPing& action);
+  void perform(const PublishBusy& action);
+  void perform(const PublishIdle& action);
+  void perform(const Execute& action);
+  void perform(const Clear& action);
+  void perform(const SendResult& action);
+  void perform(const SendAborted& action);
+  void perform(const SendAnswer& action);
+  void perform(const SendOk& action);
+  void perform(const SendFailure& action);
+  void perform(const AnnounceShutdown& action);
+  void perform(const Interrupt& action);
+  void perform(const RaiseSignal& action);
+  void perform(const SendUnregistration& action);
+  void perform(const StopPython& action);
+  void perform(const Leave& action);
+  void perform(const Note& action);
+
+  Pending& pending(RequestToken token);
+  void hand_over(RequestToken token, WorkKind kind);
+  void publish_status(std::string_view parent, std::string_view content);
+  void reply(const Pending& request, ReplyFacts facts, std::string_view content, const Frames& buffers);
+  void tell_nanny(EngineId id);
+  void close_sockets();
+  [[nodiscard]] std::string url(int port) const;
+
+  ReactorOptions options_;
+  EngineChannels& channels_;
+  Log& log_;
+  EngineMachine machine_;
+  Actions actions_{};
+  std::unique_ptr<Connection> connection_;
+  std::unique_ptr<Sockets> sockets_;
+  std::unique_ptr<Poller> poller_;
+
+  std::optional<EngineIdentity> identity_{};
+  std::string python_version_{};
+  std::string status_topic_{};
+  HeaderReader headers_{};
+  ReplayGuard guard_{};
+  std::unordered_map<std::uint64_t, Pending> pending_{};
+  std::uint64_t last_token_{};
+  std::optional<Frames> ping_{};
+  UsageMeter usage_{};
+  std::vector<EngineOutput> outputs_{};
+  std::vector<std::string_view> identities_{};
+  std::vector<SharedBytes> reply_buffers_{};
+  FramesBuilder head_builder_{};
+
+  TimePoint streams_due_{TimePoint::never()};
+  TimePoint watch_due_{TimePoint::never()};
+  TimePoint rejected_note_{};
+  std::uint64_t rejected_{};
+  bool nanny_lost_{};
+  int exit_status_{};
+};
+
+}  // namespace ipf::engine

@@ -1,0 +1,329 @@
+#include "engine/python_host.hpp"
+
+#include <pybind11/pybind11.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "engine/frame_view.hpp"
+#include "engine/reply_texts.hpp"
+#include "engine/shell_bridge.hpp"
+#include "engine/termination_signal.hpp"
+#include "protocol/json_text.hpp"
+
+namespace py = pybind11;
+
+namespace ipf::engine {
+
+namespace {
+
+constexpr Duration idle_step = std::chrono::milliseconds(50);
+/// A signal in the instant before the main thread falls asleep is handled this late at most.
+constexpr Duration longest_sleep = std::chrono::seconds(1);
+
+/// The exception as the content of an error reply. Never throws a Python error.
+std::string failure_content(py::error_already_set& failure, EngineId id, const std::string& uuid,
+                            std::string_view method) {
+  std::string ename = "RuntimeError";
+  std::string evalue;
+  try {
+    ename = py::str(failure.type().attr("__name__"));
+    evalue = py::str(failure.value());
+  } catch (const py::error_already_set&) {
+    evalue = "(its text cannot be shown)";
+  }
+  return EngineIdentity(uuid, id).error_content(ename, evalue, method);
+}
+
+}  // namespace
+
+/// One request after the other; all Python objects live in here, and the GIL is held.
+class PythonHost::ShellRunner {
+ public:
+  ShellRunner(EngineChannels& channels, const PythonOptions& options, EngineId id)
+      : channels_(channels),
+        options_(options),
+        id_(id),
+        lent_(std::make_shared<LentBuffers>(channels.queue)),
+        bridge_(channels, lent_, id, options.uuid),
+        frame_view_type_(py::reinterpret_steal<py::object>(make_frame_view_type())) {
+    if (!frame_view_type_) {
+      throw py::error_already_set();
+    }
+  }
+
+  void start() {
+    if (!options_.mpi_module.empty() && options_.mpi_module != "mpi4py") {
+      py::module_::import(options_.mpi_module.c_str());
+    }
+    shell_ = py::module_::import("ipyfleet.engine.shell").attr("start")(bridge_.module(), config());
+    apply_ = shell_.attr("apply");
+    execute_ = shell_.attr("execute");
+  }
+
+  /// Drops what belongs to Python. Functions of the bridge work until the interpreter is gone: atexit
+  /// handlers may print.
+  void let_go() {
+    shell_ = {};
+    apply_ = {};
+    execute_ = {};
+    frame_view_type_ = {};
+    bridge_.let_go();
+  }
+
+  /// Until the queue says stop. False when this is a forked child of user code, which must vanish.
+  bool loop() {
+    while (true) {
+      ExecutionQueue::Taken taken;
+      const Duration most = wants_idle() ? idle_step : longest_sleep;
+      {
+        const py::gil_scoped_release no_gil;
+        taken = channels_.queue.take(most);
+      }
+      drop_signals();
+      lent_->release_returned();
+      if (taken.outcome == ExecutionQueue::Outcome::stopped) {
+        return true;
+      }
+      if (taken.item) {
+        run(*taken.item, taken.interrupted);
+        if (bridge_.in_fork()) {
+          return false;
+        }
+      } else if (wants_idle()) {
+        quietly([this] { shell_.attr("do_one_idle")(); });
+      }
+    }
+  }
+
+ private:
+  py::dict config() const {
+    py::dict traits;
+    const py::object literal = py::module_::import("ast").attr("literal_eval");
+    for (const auto& [class_name, values] : options_.traits) {
+      py::dict of_class;
+      for (const auto& [name, text] : values) {
+        try {
+          of_class[name.c_str()] = literal(text);
+        } catch (const py::error_already_set&) {
+          of_class[name.c_str()] = text;
+        }
+      }
+      traits[class_name.c_str()] = of_class;
+    }
+    py::dict config;
+    config["startup_command"] = options_.startup_command;
+    config["startup_script"] = options_.startup_script;
+    config["profile_dir"] = options_.profile_dir;
+    config["use_mpi"] = options_.use_mpi && (options_.mpi_module.empty() || options_.mpi_module == "mpi4py");
+    config["traits"] = traits;
+    return config;
+  }
+
+  void run(const WorkItem& item, bool interrupted) {
+    channels_.streams.set_parent(item.message.frames().shared(item.message.identity_count() + 2));
+    if (interrupted) {
+      PyErr_SetInterrupt();
+    }
+    WorkDone done{.token = item.token};
+    const char* method = item.kind == WorkKind::apply ? "apply" : item.kind == WorkKind::execute ? "execute" : "clear";
+    try {
+      call(item, done);
+    } catch (py::error_already_set& failure) {
+      // The shell answers for what user code raises; this is an interrupt just beside it, or a bug.
+      done.content = failure_content(failure, id_, options_.uuid, method);
+    }
+    if (bridge_.in_fork()) {
+      return;
+    }
+    channels_.queue.finish();
+    drop_signals();
+    channels_.streams.flush();
+    channels_.outputs.push(std::move(done));
+    quietly([this] {
+      if (shell_.attr("exit_requested").cast<bool>()) {
+        channels_.outputs.push(ExitRequested{});
+      }
+    });
+  }
+
+  void call(const WorkItem& item, WorkDone& done) {
+    if (item.kind == WorkKind::clear) {
+      shell_.attr("clear")();
+      return;
+    }
+    const auto msg_id = py::reinterpret_steal<py::object>(
+        PyUnicode_DecodeUTF8(item.msg_id.data(), static_cast<Py_ssize_t>(item.msg_id.size()), "replace"));
+    if (item.kind == WorkKind::execute) {
+      const std::string_view text = item.message.content();
+      const auto content = py::reinterpret_steal<py::object>(
+          PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+      done.content = execute_(msg_id, content).cast<std::string>();
+      return;
+    }
+    const py::object result = call_apply(item, msg_id);
+    if (!PyTuple_Check(result.ptr()) || PyTuple_GET_SIZE(result.ptr()) != 2) {
+      throw py::type_error("shell.apply must return a pair");
+    }
+    const py::handle error = PyTuple_GET_ITEM(result.ptr(), 0);
+    if (!error.is_none()) {
+      done.content = error.cast<std::string>();
+      return;
+    }
+    for (const auto& buffer : py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(result.ptr(), 1))) {
+      LentBuffers::add(lent_, reply_, buffer);
+    }
+    done.buffers = reply_.finish();
+  }
+
+  py::object call_apply(const WorkItem& item, const py::object& msg_id) {
+    reply_.clear();
+    const Message& message = item.message;
+    py::list buffers(message.buffer_count());
+    for (std::size_t i = 0; i < message.buffer_count(); ++i) {
+      PyObject* view = frame_memoryview(frame_view_type_.ptr(), message.frames(), message.first_buffer() + i);
+      if (view == nullptr) {
+        throw py::error_already_set();
+      }
+      PyList_SET_ITEM(buffers.ptr(), static_cast<Py_ssize_t>(i), view);
+    }
+    const std::array<PyObject*, 2> arguments{msg_id.ptr(), buffers.ptr()};
+    auto result = py::reinterpret_steal<py::object>(
+        PyObject_Vectorcall(apply_.ptr(), arguments.data(), arguments.size(), nullptr));
+    if (!result) {
+      throw py::error_already_set();
+    }
+    return result;
+  }
+
+  bool wants_idle() {
+    const auto flag = py::reinterpret_steal<py::object>(PyObject_GetAttrString(shell_.ptr(), "wants_idle"));
+    if (!flag) {
+      PyErr_Clear();
+      return false;
+    }
+    return PyObject_IsTrue(flag.ptr()) == 1;
+  }
+
+  /// Runs the handlers of signals that arrived between requests; a KeyboardInterrupt hits nobody.
+  static void drop_signals() {
+    if (PyErr_CheckSignals() != 0) {
+      PyErr_Clear();
+    }
+  }
+
+  template <class Call>
+  static void quietly(Call call) {
+    try {
+      call();
+    } catch (py::error_already_set&) {
+      // An interrupt in the machinery between requests.
+    }
+  }
+
+  EngineChannels& channels_;
+  const PythonOptions& options_;
+  EngineId id_;
+  std::shared_ptr<LentBuffers> lent_;
+  ShellBridge bridge_;
+  py::object frame_view_type_;
+  FramesBuilder reply_;
+  py::object shell_{};
+  py::object apply_{};
+  py::object execute_{};
+};
+
+namespace {
+
+/// One clear line, then the traceback on the real stderr, wherever sys.stderr points by now.
+void report_start_failure(py::error_already_set& failure, Log& log) {
+  try {
+    const std::string name = py::str(failure.type().attr("__name__"));
+    log.error("cannot start the engine's shell: " + name + ": " + std::string(py::str(failure.value())));
+    py::module_::import("traceback")
+        .attr("print_exception")(failure.type(), failure.value(), failure.trace(),
+                                 py::arg("file") = py::module_::import("sys").attr("__stderr__"));
+  } catch (const py::error_already_set&) {
+    log.error("cannot start the engine's shell, and the reason cannot be shown");
+  }
+}
+
+bool check(const PyStatus& status, Log& log) {
+  if (PyStatus_Exception(status) == 0) {
+    return true;
+  }
+  log.error(std::string("Python cannot be started: ") + (status.err_msg == nullptr ? "unknown reason" : status.err_msg));
+  return false;
+}
+
+}  // namespace
+
+bool PythonHost::start_interpreter() {
+  PyConfig config;
+  PyConfig_InitPythonConfig(&config);
+  config.parse_argv = 0;
+  // Both: without them sys.executable would be this program, and code that starts a Python by it
+  // would start engines without end.
+  const std::string executable = options_.executable.string();
+  bool good = check(PyConfig_SetBytesString(&config, &config.program_name, executable.c_str()), log_) &&
+              check(PyConfig_SetBytesString(&config, &config.executable, executable.c_str()), log_);
+  std::string empty;
+  char* argv = empty.data();
+  good = good && check(PyConfig_SetBytesArgv(&config, 1, &argv), log_) && check(Py_InitializeFromConfig(&config), log_);
+  PyConfig_Clear(&config);
+  return good;
+}
+
+void PythonHost::run() {
+  if (!start_interpreter()) {
+    channels_.outputs.push(ShellBroken{});
+    channels_.outputs.push(MainThreadDone{});
+    return;
+  }
+  redirect_termination(channels_.termination);
+  std::unique_ptr<ShellRunner> runner;
+  run_engine(runner);
+  if (runner) {
+    runner->let_go();
+  }
+  if (Py_FinalizeEx() != 0) {
+    log_.warning("Python could not write all of its output at the end");
+  }
+  channels_.outputs.push(MainThreadDone{});
+}
+
+void PythonHost::run_engine(std::unique_ptr<ShellRunner>& runner) {
+  try {
+    // Before the id is there: most of the time of a start is spent here.
+    const py::module_ shell_module = py::module_::import("ipyfleet.engine.shell");
+    std::optional<EngineId> id;
+    {
+      const py::gil_scoped_release no_gil;
+      id = channels_.queue.wait_admitted();
+    }
+    if (!id) {
+      return;
+    }
+    runner = std::make_unique<ShellRunner>(channels_, options_, *id);
+    runner->start();
+    std::string version = Py_GetVersion();
+    version.erase(std::min(version.find(' '), version.size()));
+    channels_.outputs.push(ShellReady{.python_version = version});
+    if (!runner->loop()) {
+      std::fflush(nullptr);
+      _exit(0);
+    }
+  } catch (py::error_already_set& failure) {
+    report_start_failure(failure, log_);
+    channels_.outputs.push(ShellBroken{});
+  }
+}
+
+}  // namespace ipf::engine

@@ -1,0 +1,121 @@
+#include "engine/shell_bridge.hpp"
+
+#include <unistd.h>
+
+#include <string_view>
+#include <utility>
+
+namespace py = pybind11;
+
+namespace ipf::engine {
+
+namespace {
+
+/// UTF-8 of a Python str; lone surrogates become question marks.
+std::string utf8_of(py::handle text) {
+  Py_ssize_t size = 0;
+  if (const char* bytes = PyUnicode_AsUTF8AndSize(text.ptr(), &size)) {
+    return {bytes, static_cast<std::size_t>(size)};
+  }
+  PyErr_Clear();
+  const auto encoded = py::reinterpret_steal<py::bytes>(PyUnicode_AsEncodedString(text.ptr(), "utf-8", "replace"));
+  if (!encoded) {
+    throw py::error_already_set();
+  }
+  return encoded;
+}
+
+}  // namespace
+
+void LentBuffers::add(const std::shared_ptr<LentBuffers>& self, FramesBuilder& out, py::handle object) {
+  auto view = std::make_unique<Py_buffer>();
+  if (PyObject_GetBuffer(object.ptr(), view.get(), PyBUF_SIMPLE) != 0) {
+    throw py::error_already_set();
+  }
+  const std::string_view bytes{static_cast<const char*>(view->buf), static_cast<std::size_t>(view->len)};
+  if (bytes.size() <= Frames::packed_frame_max) {
+    out.add(bytes);
+    PyBuffer_Release(view.get());
+    return;
+  }
+  const Py_buffer* lent = view.release();
+  out.add(SharedBytes{
+      .owner = std::shared_ptr<const void>(
+          lent, [self](const void* buffer) { self->give_back(static_cast<Py_buffer*>(const_cast<void*>(buffer))); }),
+      .bytes = bytes});
+}
+
+void LentBuffers::give_back(Py_buffer* buffer) {
+  {
+    const std::scoped_lock lock(mutex_);
+    returned_.push_back(buffer);
+  }
+  queue_.nudge();
+}
+
+void LentBuffers::release_returned() {
+  std::vector<Py_buffer*> returned;
+  {
+    const std::scoped_lock lock(mutex_);
+    returned.swap(returned_);
+  }
+  for (Py_buffer* buffer : returned) {
+    PyBuffer_Release(buffer);
+    delete buffer;
+  }
+}
+
+ShellBridge::ShellBridge(EngineChannels& channels, std::shared_ptr<LentBuffers> lent, EngineId id,
+                         const std::string& uuid)
+    : channels_(channels),
+      lent_(std::move(lent)),
+      pid_(getpid()),
+      module_(py::module_::create_extension_module("_ipyfleet_bridge", nullptr, &definition_)) {
+  module_.attr("engine_id") = id.value;
+  module_.attr("engine_uuid") = uuid;
+  define_functions();
+}
+
+bool ShellBridge::in_fork() const { return getpid() != pid_; }
+
+void ShellBridge::define_functions() {
+  module_.def("write", [this](const py::str& name, const py::str& text) {
+    if (!in_fork()) {
+      channels_.streams.write(utf8_of(name), utf8_of(text));
+    }
+  });
+  module_.def("flush", [this] {
+    if (!in_fork()) {
+      channels_.streams.flush();
+    }
+  });
+  module_.def(
+      "publish",
+      [this](const py::str& msg_type, const py::str& topic, const py::str& content, const py::str& metadata,
+             const py::object& buffers) {
+        if (in_fork()) {
+          return;
+        }
+        FramesBuilder frames;
+        if (!buffers.is_none()) {
+          for (const auto& buffer : buffers) {
+            LentBuffers::add(lent_, frames, buffer);
+          }
+        }
+        channels_.streams.flush_then({.msg_type = utf8_of(msg_type),
+                                      .topic = utf8_of(topic),
+                                      .content = utf8_of(content),
+                                      .metadata = utf8_of(metadata),
+                                      .buffers = frames.finish()});
+      },
+      py::arg("msg_type"), py::arg("topic"), py::arg("content"), py::arg("metadata") = "{}",
+      py::arg("buffers") = py::none());
+  module_.def("current_header", [this]() -> py::str {
+    const SharedBytes header = channels_.streams.parent();
+    const std::string_view text = header.bytes.empty() ? std::string_view("{}") : header.bytes;
+    return py::reinterpret_steal<py::str>(
+        PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+  });
+}
+
+}  // namespace ipf::engine

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <pybind11/pybind11.h>
+
+#include "core/ids.hpp"
+#include "engine/engine_channels.hpp"
+#include "protocol/frames.hpp"
+
+namespace ipf::engine {
+
+/// Python buffers that are on their way to the wire. libzmq's thread lets go of them, but only a
+/// thread with the GIL may release them: they wait here for the main thread.
+class LentBuffers {
+ public:
+  explicit LentBuffers(ExecutionQueue& queue) : queue_(queue) {}
+
+  /// Frame bytes of `object` (any C-contiguous buffer): large ones are lent, small ones copied.
+  /// Throws error_already_set when it is no such buffer. The caller holds the GIL.
+  static void add(const std::shared_ptr<LentBuffers>& self, FramesBuilder& out, pybind11::handle object);
+  /// Main thread, with the GIL.
+  void release_returned();
+
+ private:
+  void give_back(Py_buffer* buffer);
+
+  ExecutionQueue& queue_;
+  std::mutex mutex_;
+  std::vector<Py_buffer*> returned_;
+};
+
+/// The module object `bridge` that engine/shell.py works with: `engine_id`, `engine_uuid`,
+/// `write`, `flush`, `publish`, `current_header`. Its functions may be called from any thread that
+/// holds the GIL, and do nothing in a forked child, whose sockets belong to the engine.
+class ShellBridge {
+ public:
+  ShellBridge(EngineChannels& channels, std::shared_ptr<LentBuffers> lent, EngineId id, const std::string& uuid);
+
+  [[nodiscard]] pybind11::module_ module() const { return module_; }
+  /// Drops the module; call it before the interpreter ends, and destroy the bridge behind that.
+  void let_go() { module_ = {}; }
+  /// True in a process that user code forked from the engine.
+  [[nodiscard]] bool in_fork() const;
+
+ private:
+  void define_functions();
+
+  EngineChannels& channels_;
+  std::shared_ptr<LentBuffers> lent_;
+  pid_t pid_;
+  pybind11::module_::module_def definition_{};
+  pybind11::module_ module_;
+};
+
+}  // namespace ipf::engine

@@ -1,0 +1,411 @@
+#include "launcher/cluster.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "core/process_info.hpp"
+#include "launcher/cluster_status.hpp"
+
+namespace ipf {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration file_poll_step = milliseconds{2};
+constexpr Duration registration_poll_step = milliseconds{4};
+constexpr Duration stop_poll_step = milliseconds{5};
+constexpr Duration supervise_step = seconds{60};
+constexpr Duration progress_step = milliseconds{200};
+constexpr Duration kill_wait = seconds{2};
+constexpr std::size_t lines_of_controller_log = 20;
+constexpr std::size_t lines_of_engine_log = 10;
+
+std::string with_log_end(std::string text, const std::filesystem::path& log, std::size_t lines) {
+  const std::string end = last_lines(log, lines);
+  return text + (end.empty() ? "; its log " + log.string() + " is empty"
+                             : "; the end of its log " + log.string() + ":\n" + end);
+}
+
+std::string in_seconds(Duration duration) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.2f s",
+                std::chrono::duration<double>(duration).count());
+  return text.data();
+}
+
+Error running_already(const ProfilePaths& paths, const ClusterStatus& status, const ClusterRecord& record) {
+  const std::string file = paths.cluster_file().string();
+  if (status.liveness == Liveness::elsewhere) {
+    return {ErrorCode::unavailable, "the cluster is recorded as running on host '" +
+                                        printable(record.machine->host) +
+                                        "'; stop it there, or remove " + file + " if it is gone"};
+  }
+  std::string pids;
+  for (const ProcessId& process : status.all()) {
+    pids += (pids.empty() ? "" : ", ") + std::to_string(process.pid);
+    if (constexpr std::size_t enough = 60; pids.size() > enough) {
+      pids += ", ...";
+      break;
+    }
+  }
+  return {ErrorCode::unavailable, "the cluster is already running (pids " + pids + "), see " + file +
+                                      "; `ipcluster stop` stops it"};
+}
+
+/// The unix time, as in ipyparallel; later when a start in the same second has used it, because the
+/// engines' logs are named after it and their end tells what is registered.
+std::string unused_set_id(const ProfilePaths& paths) {
+  std::int64_t id = wall_now().microseconds / 1'000'000;
+  std::error_code failure;
+  const auto log = [&] {
+    return paths.log() / ("ipengine-" + paths.cluster_id + "-" + std::to_string(id) + "-0.log");
+  };
+  while (std::filesystem::exists(log(), failure)) {
+    ++id;
+  }
+  return std::to_string(id);
+}
+
+}  // namespace
+
+Result<void> check_not_running(const ProfilePaths& paths) {
+  const Result<KnownCluster> known = find_cluster(paths);
+  if (known && known->status.liveness != Liveness::stopped) {
+    return unexpected(running_already(paths, known->status, known->record));
+  }
+  return {};
+}
+
+Cluster::Cluster(ClusterOptions options, ClusterHooks hooks, Log& log)
+    : options_(std::move(options)),
+      hooks_(std::move(hooks)),
+      log_(log),
+      connection_files_(options_.paths, options_.controller_args) {}
+
+Result<void> Cluster::run() {
+  signals_.emplace({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD});
+  started_ = steady_now();
+  IPF_TRY(prepare());
+  Result<void> outcome = start_and_supervise();
+  log_.info("Stopping cluster");
+  if (stop_all()) {
+    remove_files();
+    log_.info("Cluster stopped");
+  }
+  if (stop_requested_) {
+    return {};
+  }
+  return outcome;
+}
+
+Result<void> Cluster::prepare() {
+  const ProfilePaths& paths = options_.paths;
+  IPF_TRY(make_profile(paths));
+  LaunchOptions controller{.paths = paths,
+                           .command = options_.controller_command,
+                           .args = options_.controller_args};
+  if (!options_.ip.empty()) {
+    controller.args.push_back("--ip=" + options_.ip);
+  }
+  if (!options_.location.empty()) {
+    controller.args.push_back("--location=" + options_.location);
+  }
+  set_id_ = unused_set_id(paths);
+  const LaunchOptions engines{.paths = paths,
+                              .command = options_.engine_command,
+                              .args = options_.engine_args,
+                              .work_dir = {},
+                              .set_id = set_id_};
+  auto controller_launcher =
+      make_controller_launcher(options_.controller_launcher, std::move(controller));
+  if (!controller_launcher) {
+    return unexpected(controller_launcher.error());
+  }
+  auto engine_launcher = make_engine_set_launcher(options_.engine_launcher, engines);
+  if (!engine_launcher) {
+    return unexpected(engine_launcher.error());
+  }
+  controller_ = std::move(*controller_launcher);
+  engines_ = std::move(*engine_launcher);
+
+  log_.info("Creating pid file: " + paths.pid_file().string());
+  Result<PidFile> pid_file = PidFile::create(paths.pid_file());
+  if (!pid_file) {
+    return unexpected(pid_file.error());
+  }
+  pid_file_ = std::move(*pid_file);
+  const Result<ClusterRecord> old = read_cluster_file(paths.cluster_file());
+  if (old) {
+    const ClusterStatus status = inspect(*old);
+    if (status.liveness != Liveness::stopped) {
+      return unexpected(running_already(paths, status, *old));
+    }
+    log_.info("Nothing of the cluster in " + paths.cluster_file().string() + " runs: replacing it");
+  } else if (old.error().code != ErrorCode::not_found) {
+    log_.warning(old.error().message + ": replacing it");
+  }
+  return connection_files_.remove_stale();
+}
+
+Result<void> Cluster::start_and_supervise() {
+  IPF_TRY(start_controller());
+  const TimePoint engines_due = steady_now() + options_.delay;
+  while (!interrupted() && steady_now() < engines_due) {
+    pump(engines_due - steady_now());
+  }
+  if (!interrupted()) {
+    IPF_TRY(start_engines());
+    IPF_TRY(wait_for_engines());
+  }
+  return supervise();
+}
+
+Result<void> Cluster::start_controller() {
+  log_.info("Starting Controller with " + controller_->class_name());
+  IPF_TRY(controller_->start());
+  IPF_TRY(write_file());
+  const TimePoint deadline = steady_now() + options_.connection_timeout;
+  while (!connection_files_.ready()) {
+    if (interrupted()) {
+      return {};
+    }
+    if (steady_now() >= deadline) {
+      return unexpected(ErrorCode::timed_out,
+                        with_log_end("the controller did not write " + connection_files_.missing() +
+                                         " within " + in_seconds(options_.connection_timeout),
+                                     controller_->output_files().front(), lines_of_controller_log));
+    }
+    pump(file_poll_step);
+  }
+  log_.debug("Controller ready after " + in_seconds(steady_now() - started_));
+  return {};
+}
+
+Result<void> Cluster::start_engines() {
+  log_.info("Starting " + std::to_string(options_.engines) + " Engines with " +
+            engines_->class_name());
+  engines_started_ = steady_now();
+  Result<void> started = engines_->start(options_.engines);
+  IPF_TRY(write_file());  // also when some could not start: others may run
+  if (!started) {
+    return unexpected(started.error());
+  }
+  registration_logs_.watch(engines_->output_files());
+  return {};
+}
+
+Result<void> Cluster::wait_for_engines() {
+  const TimePoint deadline = engines_started_ + options_.engine_timeout;
+  int registered = count_registered();
+  for (;; registered = count_registered()) {
+    report_progress(registered);
+    IPF_TRY(check_early_end());
+    if (interrupted()) {
+      return {};
+    }
+    if (options_.all_or_nothing && engines_ended_ > 0) {
+      return unexpected(ErrorCode::closed, first_end_);
+    }
+    if (registered >= options_.engines - engines_ended_) {
+      break;
+    }
+    if (steady_now() >= deadline) {
+      const std::string text = "only " + std::to_string(registered) + " of " +
+                               std::to_string(options_.engines) + " engines registered within " +
+                               in_seconds(options_.engine_timeout) + probe_failure_ +
+                               "; the engines' logs are in " + options_.paths.log().string();
+      if (options_.all_or_nothing) {
+        return unexpected(ErrorCode::timed_out, text);
+      }
+      log_.warning(text);
+      break;
+    }
+    pump(registration_poll_step);
+  }
+  ready_ = true;
+  log_.info(std::to_string(registered) + " of " + std::to_string(options_.engines) +
+            " engines registered, " + in_seconds(steady_now() - started_) + " after the start");
+  if (hooks_.on_ready) {
+    hooks_.on_ready();
+  }
+  return {};
+}
+
+Result<void> Cluster::supervise() {
+  while (!interrupted()) {
+    pump(supervise_step);
+    IPF_TRY(check_early_end());
+  }
+  if (controller_failure_ && !stop_requested_) {
+    return unexpected(*controller_failure_);
+  }
+  return {};
+}
+
+void Cluster::pump(Duration timeout) {
+  for (const int number : signals_->wait(timeout)) {
+    handle_signal(number);
+  }
+  std::vector<LaunchExit> ended;
+  controller_->poll(ended);
+  for (const LaunchExit& exit : ended) {
+    handle_controller_exit(exit);
+  }
+  std::vector<LaunchExit> engines_ended;
+  engines_->poll(engines_ended);
+  for (const LaunchExit& exit : engines_ended) {
+    handle_engine_exit(exit);
+  }
+  if (!engines_ended.empty() && !stopping_) {
+    if (const auto written = write_file(); !written) {
+      log_.warning(written.error().message);
+    }
+  }
+}
+
+void Cluster::handle_signal(int number) {
+  if (number == SIGUSR1 || number == SIGUSR2) {
+    log_.debug("Forwarding " + signal_name(number) + " to the engines");
+    engines_->signal(number);
+  } else if (number != SIGCHLD && !stop_requested_) {
+    log_.info("Received " + signal_name(number));
+    stop_requested_ = true;
+  }
+}
+
+void Cluster::handle_engine_exit(const LaunchExit& exit) {
+  if (stopping_) {
+    return;
+  }
+  const std::optional<int> id = registered_id(exit.output_file);
+  std::string text = "Engine " + std::to_string(exit.index) + " (pid " + std::to_string(exit.pid) +
+                     (id ? ", id " + std::to_string(*id) : ", not registered") +
+                     (exit.status.success() ? ") ended: " : ") died: ") + to_text(exit.status);
+  ++engines_ended_;
+  engines_failed_ += exit.status.success() ? 0 : 1;
+  if (!exit.status.success() || !ready_) {
+    text = with_log_end(std::move(text), exit.output_file, lines_of_engine_log);
+  }
+  if (first_end_.empty()) {
+    first_end_ = text;
+  }
+  log_.write(exit.status.success() ? LogLevel::info : LogLevel::warning, text);
+  if (engines_ended_ == options_.engines && ready_) {
+    log_.warning("No engine of this cluster is left; the controller still runs");
+  }
+}
+
+void Cluster::handle_controller_exit(const LaunchExit& exit) {
+  controller_ended_ = true;
+  if (stopping_ || stop_requested_) {
+    return;
+  }
+  const std::string text =
+      "the controller (pid " + std::to_string(exit.pid) + ") ended: " + to_text(exit.status);
+  if (exit.status.success() && ready_) {
+    log_.info(text);  // a client asked for it: Client.shutdown(hub=True)
+    return;
+  }
+  controller_failure_ =
+      Error{ErrorCode::closed, with_log_end(text, exit.output_file, lines_of_controller_log)};
+}
+
+Result<void> Cluster::check_early_end() const {
+  const bool all_ended = options_.engines > 0 && engines_ended_ == options_.engines;
+  const bool early = steady_now() - engines_started_ < options_.early_shutdown;
+  // Engines that registered and left with exit(0) were shut down by a client: no failure.
+  if (interrupted() || !all_ended || !early || (ready_ && engines_failed_ == 0)) {
+    return {};
+  }
+  return unexpected(ErrorCode::closed, "all " + std::to_string(options_.engines) +
+                                           " engines ended early, so the cluster is torn down. " +
+                                           first_end_);
+}
+
+int Cluster::count_registered() {
+  if (!hooks_.registered) {
+    return registration_logs_.count();
+  }
+  const Result<int> registered = hooks_.registered(options_.paths);
+  probe_failure_ = registered ? "" : " (" + registered.error().message + ")";
+  return registered.value_or(0);
+}
+
+void Cluster::report_progress(int registered) {
+  const TimePoint now = steady_now();
+  const bool complete = registered >= options_.engines;
+  if (registered == progress_shown_ || (!complete && now - progress_shown_at_ < progress_step)) {
+    return;
+  }
+  progress_shown_ = registered;
+  progress_shown_at_ = now;
+  if (hooks_.on_progress) {
+    hooks_.on_progress(registered, options_.engines);
+  }
+}
+
+bool Cluster::stop_all() {
+  stopping_ = true;
+  engines_->stop(StopLevel::graceful);
+  controller_->stop(StopLevel::graceful);
+  if (wait_until_stopped(options_.stop_grace)) {
+    return true;
+  }
+  log_.warning("Some processes still run " + in_seconds(options_.stop_grace) +
+               " after SIGTERM: sending SIGKILL");
+  engines_->stop(StopLevel::kill);
+  controller_->stop(StopLevel::kill);
+  if (wait_until_stopped(kill_wait)) {
+    return true;
+  }
+  log_.error("Some processes do not end, see " + options_.paths.cluster_file().string());
+  return false;
+}
+
+bool Cluster::wait_until_stopped(Duration limit) {
+  const TimePoint deadline = steady_now() + limit;
+  while (engines_->running() || controller_->running()) {
+    if (steady_now() >= deadline) {
+      return false;
+    }
+    pump(stop_poll_step);
+  }
+  return true;
+}
+
+void Cluster::remove_files() {
+  std::error_code failure;
+  std::filesystem::remove(options_.paths.cluster_file(), failure);
+  connection_files_.remove_left_over();
+  pid_file_.remove();
+}
+
+Result<void> Cluster::write_file() const {
+  ClusterRecord record{.cluster_id = options_.paths.cluster_id,
+                       .profile_dir = options_.paths.dir.string(),
+                       .controller_args = options_.controller_args,
+                       .controller_ip = options_.ip,
+                       .controller_location = options_.location,
+                       .delay_seconds = std::chrono::duration<double>(options_.delay).count(),
+                       .engines_wanted = options_.engines,
+                       .controller = controller_->state(),
+                       .engines_kind = engines_->state().kind};
+  if (LauncherState set = engines_->state(); !set.state_json.empty()) {
+    record.engine_sets.emplace(set_id_, std::move(set));
+  }
+  record.ipcluster = ProcessId{getpid(), process_start_ticks(getpid())};
+  record.machine = this_machine();
+  return write_cluster_file(options_.paths.cluster_file(), record);
+}
+
+}  // namespace ipf

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <csignal>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "core/log.hpp"
+#include "core/profile.hpp"
+#include "core/result.hpp"
+
+namespace ipf {
+
+/// Exit codes of ipcluster; 10 and 11 are those of ipyparallel.
+inline constexpr int exit_failed = 1;
+inline constexpr int exit_usage = 2;
+inline constexpr int exit_already_started = 10;
+inline constexpr int exit_already_stopped = 11;
+
+struct StartCommand {
+  int engines{};  ///< -n; by default one for each CPU this process may use
+  std::string controller_launcher{"local"};
+  std::string engine_launcher{"local"};
+  std::vector<std::string> controller_command{};
+  std::vector<std::string> engine_command{};
+  std::vector<std::string> controller_args{};  ///< everything after `--`
+  std::string ip{};
+  std::string location{};
+  std::string work_dir{};
+  double delay_seconds{};
+  double engine_timeout_seconds{60};
+  bool daemonize{};
+  bool clean_logs{};
+};
+
+struct StopCommand {
+  std::vector<std::string> cluster_ids{};  ///< empty: the one of --cluster-id
+  bool all{};
+  int signal{SIGTERM};
+};
+
+struct ListCommand {
+  bool json{};
+};
+
+struct CommandLine {
+  std::variant<StartCommand, StopCommand, ListCommand> command{};
+  ProfileOptions profile{};
+  LogLevel log_level{LogLevel::info};
+};
+
+/// The command line asked for text only (--help, --version), or is wrong.
+struct CommandLineExit {
+  int code{};
+  std::string out{};
+  std::string err{};
+};
+
+/// Reads the arguments without the program's name. `ipcluster -n 4` means `ipcluster start -n 4`.
+std::variant<CommandLine, CommandLineExit> parse_ipcluster(std::vector<std::string> args,
+                                                              std::string_view version);
+
+/// Splits a command as a shell does: blanks separate, '...' and "..." and backslashes quote. Nothing
+/// is expanded. Fails on an open quote.
+Result<std::vector<std::string>> split_words(std::string_view text);
+
+/// "15", "TERM" and "SIGTERM" all are 15.
+Result<int> parse_signal(const std::string& text);
+
+}  // namespace ipf

@@ -1,0 +1,378 @@
+#include "launcher/ipcluster_commands.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+#include <memory>
+#include <regex>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/text.hpp"
+#include "launcher/cluster_status.hpp"
+#include "launcher/daemonize.hpp"
+#include "launcher/stop_cluster.hpp"
+#include "net/log_spdlog.hpp"
+
+namespace ipf {
+
+namespace {
+
+/// A duration that the options file gives as a number of seconds.
+Duration from_seconds(double seconds) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+
+std::string python_text(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+    }
+    out += c;
+  }
+  return out + "\"";
+}
+
+/// Cluster ids with a cluster file in the profile's security directory, sorted.
+std::vector<std::string> cluster_ids(const std::filesystem::path& profile_dir) {
+  constexpr std::string_view prefix = "cluster-";
+  constexpr std::string_view suffix = ".json";
+  std::vector<std::string> out;
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(profile_dir / "security", failure)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(prefix) && name.ends_with(suffix)) {
+      out.push_back(name.substr(prefix.size(), name.size() - prefix.size() - suffix.size()));
+    }
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+void remove_logs(const ProfilePaths& paths) {
+  const std::regex special("[.-]");
+  const std::string id = std::regex_replace(paths.cluster_id, special, "\\$&");
+  const std::string dashed = id.empty() ? "" : "-" + id;
+  const std::regex ours("(ipcontroller|ipcluster)" + dashed + "-\\d+\\.log|ipengine-" + id +
+                        "-\\d+-\\d+\\.log");
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.log(), failure)) {
+    if (std::regex_match(entry.path().filename().string(), ours)) {
+      std::error_code ignored;
+      std::filesystem::remove(entry.path(), ignored);
+    }
+  }
+}
+
+class Commands {
+ public:
+  Commands(const CommandLine& command_line, const IpclusterServices& services)
+      : profile_(with_environment(command_line.profile)),
+        given_(command_line.profile),
+        level_(command_line.log_level),
+        services_(services) {}
+
+  int operator()(const StartCommand& command);
+  int operator()(const StopCommand& command);
+  int operator()(const ListCommand& command);
+
+ private:
+  int fail(const Error& error) const;
+  Result<std::unique_ptr<Log>> log(const char* name) const;
+  int run_cluster(ClusterOptions options, StartReport* report);
+  [[nodiscard]] std::vector<std::filesystem::path> listed_profiles() const;
+  void list_cluster(const ProfilePaths& paths) const;
+  [[nodiscard]] std::string profile_label(const std::filesystem::path& dir) const;
+
+  ProfileOptions profile_;
+  ProfileOptions given_;
+  LogLevel level_;
+  const IpclusterServices& services_;
+};
+
+int Commands::fail(const Error& error) const {
+  services_.err << "ipcluster: " << error.message << '\n';
+  return error.code == ErrorCode::invalid_argument ? exit_usage : exit_failed;
+}
+
+Result<std::unique_ptr<Log>> Commands::log(const char* name) const {
+  return make_log({.name = name, .level = level_, .file = {}});
+}
+
+int start_exit_code(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::unavailable:
+      return exit_already_started;
+    case ErrorCode::invalid_argument:
+      return exit_usage;
+    default:
+      return exit_failed;
+  }
+}
+
+std::vector<std::string> command_or_sibling(const std::vector<std::string>& command,
+                                            const char* program) {
+  return command.empty() ? std::vector<std::string>{sibling_program(program)} : command;
+}
+
+Result<ClusterOptions> cluster_options(const StartCommand& command, const ProfilePaths& paths) {
+  ClusterOptions out{.paths = paths,
+                     .engines = command.engines,
+                     .controller_launcher = command.controller_launcher,
+                     .engine_launcher = command.engine_launcher,
+                     .controller_command =
+                         command_or_sibling(command.controller_command, "ipcontroller"),
+                     .controller_args = command.controller_args,
+                     .engine_command = command_or_sibling(command.engine_command, "ipengine"),
+                     .ip = command.ip,
+                     .location = command.location,
+                     .delay = from_seconds(command.delay_seconds),
+                     .engine_timeout = from_seconds(command.engine_timeout_seconds),
+                     .all_or_nothing = command.daemonize};
+  if (!command.work_dir.empty() && chdir(command.work_dir.c_str()) != 0) {
+    return unexpected(ErrorCode::io, "cannot enter the directory " + command.work_dir + ": " +
+                                         errno_text(errno));
+  }
+  return out;
+}
+
+/// Runs the cluster in this process; `report` is there when another one waits for the start.
+int Commands::run_cluster(ClusterOptions options, StartReport* report) {
+  Result<std::unique_ptr<Log>> log = this->log("IPClusterStart");
+  if (!log) {
+    return fail(log.error());
+  }
+  if (report == nullptr) {
+    (*log)->info("Starting ipcluster with [daemonize=False]");
+  }
+  ClusterHooks hooks;
+  if (services_.make_registered) {
+    hooks.registered = services_.make_registered();
+  }
+  const ProfilePaths paths = options.paths;
+  hooks.on_progress = [&](int registered, int wanted) {
+    if (report != nullptr) {
+      report->progress(registered, wanted);
+    } else {
+      (*log)->debug(std::to_string(registered) + " of " + std::to_string(wanted) +
+                    " engines registered");
+    }
+  };
+  hooks.on_ready = [&] {
+    if (report != nullptr) {
+      report->ready();
+    } else {
+      services_.out << connect_lines(profile_, paths) << std::flush;
+    }
+  };
+  const Result<void> outcome = Cluster(std::move(options), std::move(hooks), **log).run();
+  if (outcome) {
+    if (report != nullptr) {
+      report->failed(exit_failed, "stopped before all engines were registered");
+    }
+    return 0;
+  }
+  const int code = start_exit_code(outcome.error());
+  services_.err << "ipcluster: " << outcome.error().message << std::endl;
+  if (report != nullptr) {
+    report->failed(code, outcome.error().message);
+  }
+  return code;
+}
+
+int Commands::operator()(const StartCommand& command) {
+  const Result<ProfilePaths> paths = locate_profile(profile_);
+  if (!paths) {
+    return fail(paths.error());
+  }
+  for (const Result<void>& checked : {make_profile(*paths), check_not_running(*paths)}) {
+    if (!checked) {
+      fail(checked.error());
+      return start_exit_code(checked.error());
+    }
+  }
+  if (command.clean_logs) {
+    remove_logs(*paths);
+  }
+  Result<ClusterOptions> options = cluster_options(command, *paths);
+  if (!options) {
+    return fail(options.error());
+  }
+  if (!command.daemonize) {
+    return run_cluster(std::move(*options), nullptr);
+  }
+  {
+    const Result<std::unique_ptr<Log>> log = this->log("IPClusterStart");
+    if (log) {
+      (*log)->info("Starting ipcluster with [daemonize=True]");
+    }
+  }
+  const Duration slack = std::chrono::seconds{10};
+  const DaemonOptions daemon{
+      .program = "ipcluster",
+      .log_dir = paths->log(),
+      .log_stem = "ipcluster" + paths->dashed_id(),
+      .limit = options->connection_timeout + options->delay + options->engine_timeout + slack};
+  const int code = daemonize(daemon, services_.out, services_.err, [&](StartReport& report) {
+    return run_cluster(*options, &report);
+  });
+  if (code == 0) {
+    services_.out << connect_lines(profile_, *paths) << std::flush;
+  }
+  return code;
+}
+
+int Commands::operator()(const StopCommand& command) {
+  const Result<std::unique_ptr<Log>> log = this->log("IPClusterStop");
+  if (!log) {
+    return fail(log.error());
+  }
+  const Result<ProfilePaths> base = locate_profile(profile_);
+  if (!base) {
+    return fail(base.error());
+  }
+  std::vector<std::string> ids = command.cluster_ids;
+  if (command.all) {
+    ids = cluster_ids(base->dir);
+    if (ids.empty()) {
+      (*log)->info("No clusters to stop");
+    }
+  } else if (ids.empty()) {
+    ids.push_back(profile_.cluster_id);
+  }
+  int code = 0;
+  for (const std::string& id : ids) {
+    ProfileOptions one = profile_;
+    one.cluster_id = id;
+    const Result<ProfilePaths> paths = locate_profile(one);
+    if (!paths) {
+      return fail(paths.error());
+    }
+    const Result<bool> stopped = stop_cluster(*paths, command.signal, **log);
+    if (!stopped) {
+      code = fail(stopped.error());
+    } else if (*stopped) {
+      (*log)->info("Stopped cluster '" + id + "' of " + paths->dir.string());
+    } else if (!command.all) {
+      services_.err << "ipcluster: no cluster '" << id << "' runs in " << paths->dir.string()
+                    << '\n';
+      code = code == 0 ? exit_already_stopped : code;
+    }
+  }
+  return code;
+}
+
+std::vector<std::filesystem::path> Commands::listed_profiles() const {
+  std::vector<std::filesystem::path> out;
+  if (!profile_.profile.empty() || !profile_.profile_dir.empty()) {
+    if (const Result<ProfilePaths> paths = locate_profile(profile_)) {
+      out.push_back(paths->dir);
+    }
+    return out;
+  }
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(profile_.ipython_dir, failure)) {
+    if (entry.path().filename().string().starts_with("profile_")) {
+      out.push_back(std::filesystem::absolute(entry.path()).lexically_normal());
+    }
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+std::string Commands::profile_label(const std::filesystem::path& dir) const {
+  constexpr std::string_view prefix = "profile_";
+  const std::string name = dir.filename().string();
+  const auto home = std::filesystem::absolute(profile_.ipython_dir).lexically_normal();
+  return dir.parent_path() == home && name.starts_with(prefix) ? name.substr(prefix.size())
+                                                               : dir.string();
+}
+
+void Commands::list_cluster(const ProfilePaths& paths) const {
+  const Result<KnownCluster> known = find_cluster(paths);
+  if (!known) {
+    services_.err << "ipcluster: " << known.error().message << '\n';
+    return;
+  }
+  const auto& [record, status] = *known;
+  std::string running = status.controller.empty() ? "False" : "True";
+  int engines = static_cast<int>(status.engines.size());
+  if (status.liveness == Liveness::elsewhere) {
+    running = "on " + printable(record.machine->host);
+    engines = 0;
+    for (const auto& [id, set] : record.engine_sets) {
+      engines += set.engines;
+    }
+  }
+  std::string launcher = record.engines_kind;
+  if (!launcher.empty()) {
+    launcher[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(launcher[0])));
+  }
+  const std::string id = paths.cluster_id.empty() ? "''" : paths.cluster_id;
+  services_.out << std::left << std::setw(16) << profile_label(paths.dir) << ' ' << std::setw(32)
+                << id << ' ' << std::setw(7) << running << ' ' << std::right << std::setw(7)
+                << engines << ' ' << std::left << launcher << '\n';
+}
+
+int Commands::operator()(const ListCommand& command) {
+  std::string separator = "[";
+  if (!command.json) {
+    services_.out << std::left << std::setw(16) << "PROFILE" << ' ' << std::setw(32) << "CLUSTER ID"
+                  << ' ' << std::setw(7) << "RUNNING" << ' ' << std::setw(7) << "ENGINES" << ' '
+                  << "LAUNCHER\n";
+  }
+  for (const auto& dir : listed_profiles()) {
+    for (const std::string& id : cluster_ids(dir)) {
+      const ProfilePaths paths{.dir = dir, .cluster_id = id};
+      if (!command.json) {
+        list_cluster(paths);
+        continue;
+      }
+      const Result<std::string> text = living_cluster_json(paths.cluster_file());
+      if (!text) {
+        services_.err << "ipcluster: " << text.error().message << '\n';
+        continue;
+      }
+      services_.out << std::exchange(separator, ", ") << *text;
+    }
+  }
+  if (command.json) {
+    services_.out << (separator == "[" ? "[]" : "]") << '\n';
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string connect_lines(const ProfileOptions& profile, const ProfilePaths& paths) {
+  std::string arguments;
+  const auto add = [&arguments](const char* name, const std::string& value) {
+    arguments += (arguments.empty() ? "" : ", ") + std::string{name} + "=" + python_text(value);
+  };
+  const std::filesystem::path usual =
+      std::filesystem::absolute(profile.ipython_dir).lexically_normal() /
+      ("profile_" + (profile.profile.empty() ? "default" : profile.profile));
+  if (profile.ipython_dir.empty() || paths.dir != usual) {
+    add("profile_dir", paths.dir.string());
+  } else if (!profile.profile.empty() && profile.profile != "default") {
+    add("profile", profile.profile);
+  }
+  if (!paths.cluster_id.empty()) {
+    add("cluster_id", paths.cluster_id);
+  }
+  return "Connect a client with:\n  import ipyfleet as ipp\n  rc = ipp.Client(" + arguments + ")\n";
+}
+
+int run_ipcluster(const CommandLine& command_line, const IpclusterServices& services) {
+  return std::visit(Commands(command_line, services), command_line.command);
+}
+
+}  // namespace ipf
