@@ -114,7 +114,7 @@ class ExecuteReply:
     @property
     def data(self) -> dict[str, Any]:
         """The last expression's value by MIME type; empty if the request was silent."""
-        result = self.metadata["execute_result"] or {}
+        result: dict[str, Any] = self.metadata["execute_result"] or {}
         return result.get("data", {})
 
     def __getitem__(self, key: str) -> Any:

@@ -13,7 +13,8 @@ from .asyncresult import AsyncMapResult, AsyncResult, Seconds
 
 if TYPE_CHECKING:
     from ._native import Request
-    from .client import Client, Jobs, Targets
+    from .client import Client, Jobs
+    from .connection import Targets
 
 __all__ = ["DirectView", "LoadBalancedView", "View"]
 

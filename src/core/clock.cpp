@@ -36,7 +36,7 @@ bool parse_offset(std::string_view zone, std::int64_t& seconds) {
   int minutes = 0;
   const std::size_t minutes_at = zone.size() == 6 && zone[3] == ':' ? 4 : 3;
   if (zone.size() != minutes_at + 2 || !read_digits(zone, 1, 2, hours) ||
-      !read_digits(zone, minutes_at, 2, minutes)) {
+      !read_digits(zone, minutes_at, 2, minutes) || hours > 23 || minutes > 59) {
     return false;
   }
   seconds = (hours * 60 + minutes) * 60;
@@ -105,7 +105,10 @@ bool parse_iso(std::string_view text, WallTime& out) {
       !read_digits(text, 17, 2, second)) {
     return false;
   }
-  if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60) {
+  const std::chrono::year_month_day date{std::chrono::year{year},
+                                         std::chrono::month{static_cast<unsigned>(month)},
+                                         std::chrono::day{static_cast<unsigned>(day)}};
+  if (!date.ok() || hour > 23 || minute > 59 || second > 60) {
     return false;
   }
   std::size_t at = 19;
@@ -117,6 +120,9 @@ bool parse_iso(std::string_view text, WallTime& out) {
       if (digits == 6) {
         return false;
       }
+    }
+    if (digits == 0) {
+      return false;
     }
     for (; digits < 6; ++digits) {
       fraction *= 10;

@@ -79,6 +79,9 @@ Result<ProfilePaths> locate_profile(const ProfileOptions& options) {
   ProfilePaths paths{.dir = {}, .cluster_id = options.cluster_id};
   if (!options.profile_dir.empty()) {
     paths.dir = std::filesystem::absolute(options.profile_dir).lexically_normal();
+    if (!paths.dir.has_filename()) {  // "dir/": its parent would be the directory itself
+      paths.dir = paths.dir.parent_path();
+    }
     return paths;
   }
   const std::string profile = options.profile.empty() ? "default" : options.profile;

@@ -206,6 +206,9 @@ void EngineMachine::on_event(const RequestArrived& event) {
 void EngineMachine::on_event(const RequestFinished& event) {
   IPF_CHECK(running_ && *running_ == event.token);
   running_.reset();
+  if (phase_ == Phase::stopping) {
+    return;  // the hub has been told that this engine is gone, and with it the client
+  }
   std::vector<RequestToken> aborted;
   if (event.stops_queue) {
     std::erase_if(queue_, [&](const Queued& queued) {
@@ -412,7 +415,7 @@ void EngineMachine::raise_due_signals() {
 }
 
 void EngineMachine::check_invariants() const {
-  IPF_CHECK(!running_ || phase_ == Phase::serving || phase_ == Phase::stopping);
+  IPF_CHECK(!running_ || phase_ == Phase::serving || phase_ == Phase::stopping || phase_ == Phase::left);
   IPF_CHECK(queue_.size() <= options_.queue_max);
   IPF_CHECK(abort_ids_.remembered() <= options_.abort_ids_max);
   if (phase_ == Phase::serving) {

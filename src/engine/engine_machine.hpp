@@ -35,9 +35,9 @@ struct MachineOptions {
 /// | stopping    | waits for Python to end, not longer than a grace| PythonStopped, deadline              |
 /// | left        | Leave was ordered; every event is ignored       |                                      |
 ///
-/// Invariants: at most one request runs; requests run in arrival order; each token that arrives
-/// before `stopping` gets PublishBusy, one reply (or none, for messages that ask for nothing) and
-/// PublishIdle in this order; pings are answered only in `serving`, so that an engine the hub
+/// Invariants: at most one request runs; requests run in arrival order; each token gets PublishBusy,
+/// one reply (or none, for messages that ask for nothing) and PublishIdle in this order, unless the
+/// engine stops before (then the hub tells the clients); pings are answered only in `serving`, so that an engine the hub
 /// announces can work at once. An abort never touches what runs. Ids to abort that are not in the
 /// queue are remembered, the last `abort_ids_max` of them, for a request that arrives later.
 ///

@@ -101,15 +101,18 @@ int EngineReactor::run() {
   while (!machine_.left()) {
     poll(std::min({machine_.next_deadline(), streams_due_, watch_due_}));
     const TimePoint now = steady_now();
-    if (sockets_->ping) {
-      if (auto ping = sockets_->ping->receive()) {
-        ping_ = std::move(ping);
-        feed(PingArrived{});
-      }
+    if (ready(ready_.ping)) {
+      receive_pings();
     }
-    receive_requests(Channel::control);
-    receive_requests(Channel::shell);
-    receive_registration();
+    if (ready(ready_.control)) {
+      receive_requests(Channel::control);
+    }
+    if (ready(ready_.shell)) {
+      receive_requests(Channel::shell);
+    }
+    if (ready(ready_.registration)) {
+      receive_registration();
+    }
     take_outputs();
     flush_streams(now);
     watch_outside(now);
@@ -124,27 +127,35 @@ int EngineReactor::run() {
 
 void EngineReactor::build_poller() {
   poller_ = std::make_unique<Poller>();
+  ready_ = {};
   poller_->add_fd(channels_.wakeup.fd());
-  poller_->add_fd(channels_.termination.fd());
+  ready_.termination = poller_->add_fd(channels_.termination.fd());
   if (options_.nanny_fd >= 0 && !nanny_lost_) {
-    poller_->add_fd(options_.nanny_fd);  // never readable: it reports an error when the nanny is gone
+    ready_.nanny = poller_->add_fd(options_.nanny_fd);  // never readable: an error means it is gone
   }
-  for (const auto* socket : {&sockets_->registration, &sockets_->shell, &sockets_->control, &sockets_->ping}) {
-    if (*socket) {
-      poller_->add(**socket);
+  const auto add = [this](const std::optional<Socket>& socket, std::optional<std::size_t>& index) {
+    if (socket) {
+      index = poller_->add(*socket);
     }
-  }
+  };
+  add(sockets_->registration, ready_.registration);
+  add(sockets_->shell, ready_.shell);
+  add(sockets_->control, ready_.control);
+  add(sockets_->ping, ready_.ping);
 }
+
+bool EngineReactor::ready(std::optional<std::size_t> index) const { return index && poller_->ready(*index); }
 
 void EngineReactor::poll(TimePoint deadline) {
   channels_.io_sleeps.store(true);
   // What was pushed before the flag was up has woken nobody.
   channels_.outputs.take(outputs_);
-  if (outputs_.empty()) {
-    poller_->wait(steady_now(), deadline);
+  const TimePoint now = steady_now();
+  poller_->wait(now, outputs_.empty() ? deadline : now);
+  channels_.io_sleeps.store(false);
+  if (poller_->ready(0)) {
     channels_.wakeup.drain();
   }
-  channels_.io_sleeps.store(false);
   perform_outputs(outputs_);
 }
 
@@ -159,11 +170,11 @@ void EngineReactor::feed(const Event& event) {
 }
 
 void EngineReactor::watch_outside(TimePoint now) {
-  if (poller_->ready(1)) {
+  if (ready(ready_.termination)) {
     channels_.termination.drain();
     feed(TerminationRequested{.reason = "terminated by a signal"});
   }
-  if (options_.nanny_fd >= 0 && !nanny_lost_ && poller_->ready(2)) {
+  if (ready(ready_.nanny)) {
     nanny_lost_ = true;
     build_poller();
     feed(TerminationRequested{.reason = "the watching process is gone"});
@@ -233,6 +244,13 @@ void EngineReactor::receive_registration() {
   }
   feed(RegistrationAccepted{.id = EngineId{id->get<std::int32_t>()},
                             .ping_period = std::chrono::milliseconds(period_ms)});
+}
+
+void EngineReactor::receive_pings() {
+  while (auto ping = sockets_->ping->receive()) {
+    ping_ = std::move(ping);
+    feed(PingArrived{});
+  }
 }
 
 void EngineReactor::receive_requests(Channel channel) {

@@ -81,6 +81,8 @@ class EngineReactor {
   void build_poller();
   void poll(TimePoint deadline);
   void feed(const Event& event);
+  [[nodiscard]] bool ready(std::optional<std::size_t> index) const;
+  void receive_pings();
   void receive_registration();
   void receive_requests(Channel channel);
   void on_request(Channel channel, Message message);
@@ -135,6 +137,15 @@ class EngineReactor {
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<Sockets> sockets_;
   std::unique_ptr<Poller> poller_;
+  /// Places in the poller. Asking a socket in vain costs a system call.
+  struct {
+    std::optional<std::size_t> termination{};
+    std::optional<std::size_t> nanny{};
+    std::optional<std::size_t> registration{};
+    std::optional<std::size_t> shell{};
+    std::optional<std::size_t> control{};
+    std::optional<std::size_t> ping{};
+  } ready_{};
 
   std::optional<EngineIdentity> identity_{};
   std::string python_version_{};

@@ -54,6 +54,8 @@ class EngineTable {
   static constexpr EngineId id_max{1'000'000'000};
 
   explicit EngineTable(const Options& options) : options_(options) {}
+  EngineTable(const EngineTable&) = delete;
+  EngineTable& operator=(const EngineTable&) = delete;
 
   /// Takes the engine as pending. invalid_argument: the uuid is in use; unavailable: a limit.
   Result<EngineId> begin(const std::string& uuid, std::optional<EngineId> wanted, TimePoint now);
@@ -73,6 +75,9 @@ class EngineTable {
   [[nodiscard]] std::optional<Engine> find(std::string_view uuid) const;
   /// Active engines by number.
   [[nodiscard]] const std::map<EngineId, std::string>& active() const { return by_id_; }
+  [[nodiscard]] bool is_pending(const std::string& uuid) const {
+    return pending_by_uuid_.contains(uuid);
+  }
   [[nodiscard]] std::size_t pending_count() const { return pending_.size(); }
   [[nodiscard]] EngineId next_id() const { return next_id_; }
   [[nodiscard]] TimePoint next_deadline() const;

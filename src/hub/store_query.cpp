@@ -205,7 +205,7 @@ Result<StoreQuery> StoreQuery::parse(const Json& query, const QueryLimits& limit
     for (const auto& [op_name, operand] : value.items()) {
       const auto op = std::ranges::find(operators, std::string_view(op_name), &OperatorInfo::name);
       if (op == operators.end()) {
-        return unexpected(ErrorCode::not_found, printable(op_name));
+        return unexpected(ErrorCode::not_found, "Unsupported operator: " + printable(op_name));
       }
       auto condition = make_condition(*column, op->op, operand);
       if (!condition) {

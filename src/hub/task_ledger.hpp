@@ -57,6 +57,8 @@ class TaskLedger {
   };
 
   explicit TaskLedger(const Options& options) : options_(options) {}
+  TaskLedger(const TaskLedger&) = delete;
+  TaskLedger& operator=(const TaskLedger&) = delete;
 
   /// A request passed. `strand_at` is its deadline if its engine is not there. False when it is
   /// pending already or there is no room (rejected_count() grows).

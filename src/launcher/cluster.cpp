@@ -1,14 +1,12 @@
 #include "launcher/cluster.hpp"
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 #include "core/process_info.hpp"
@@ -30,7 +28,9 @@ constexpr Duration kill_wait = seconds{2};
 constexpr std::size_t lines_of_controller_log = 20;
 constexpr std::size_t lines_of_engine_log = 10;
 
-std::string with_log_end(std::string text, const std::filesystem::path& log, std::size_t lines) {
+std::string with_log_end(const std::string& text,
+                         const std::filesystem::path& log,
+                         std::size_t lines) {
   const std::string end = last_lines(log, lines);
   return text + (end.empty() ? "; its log " + log.string() + " is empty"
                              : "; the end of its log " + log.string() + ":\n" + end);
@@ -43,7 +43,9 @@ std::string in_seconds(Duration duration) {
   return text.data();
 }
 
-Error running_already(const ProfilePaths& paths, const ClusterStatus& status, const ClusterRecord& record) {
+Error running_already(const ProfilePaths& paths,
+                      const ClusterStatus& status,
+                      const ClusterRecord& record) {
   const std::string file = paths.cluster_file().string();
   if (status.liveness == Liveness::elsewhere) {
     return {ErrorCode::unavailable, "the cluster is recorded as running on host '" +
@@ -58,8 +60,8 @@ Error running_already(const ProfilePaths& paths, const ClusterStatus& status, co
       break;
     }
   }
-  return {ErrorCode::unavailable, "the cluster is already running (pids " + pids + "), see " + file +
-                                      "; `ipcluster stop` stops it"};
+  return {ErrorCode::unavailable, "the cluster is already running (pids " + pids + "), see " +
+                                      file + "; `ipcluster stop` stops it"};
 }
 
 /// The unix time, as in ipyparallel; later when a start in the same second has used it, because the
@@ -111,9 +113,8 @@ Result<void> Cluster::run() {
 Result<void> Cluster::prepare() {
   const ProfilePaths& paths = options_.paths;
   IPF_TRY(make_profile(paths));
-  LaunchOptions controller{.paths = paths,
-                           .command = options_.controller_command,
-                           .args = options_.controller_args};
+  LaunchOptions controller{
+      .paths = paths, .command = options_.controller_command, .args = options_.controller_args};
   if (!options_.ip.empty()) {
     controller.args.push_back("--ip=" + options_.ip);
   }
@@ -195,7 +196,7 @@ Result<void> Cluster::start_engines() {
   log_.info("Starting " + std::to_string(options_.engines) + " Engines with " +
             engines_->class_name());
   engines_started_ = steady_now();
-  Result<void> started = engines_->start(options_.engines);
+  const Result<void> started = engines_->start(options_.engines);
   IPF_TRY(write_file());  // also when some could not start: others may run
   if (!started) {
     return unexpected(started.error());
@@ -294,7 +295,7 @@ void Cluster::handle_engine_exit(const LaunchExit& exit) {
   ++engines_ended_;
   engines_failed_ += exit.status.success() ? 0 : 1;
   if (!exit.status.success() || !ready_) {
-    text = with_log_end(std::move(text), exit.output_file, lines_of_engine_log);
+    text = with_log_end(text, exit.output_file, lines_of_engine_log);
   }
   if (first_end_.empty()) {
     first_end_ = text;

@@ -66,8 +66,8 @@ Result<void> check_not_running(const ProfilePaths& paths);
 ///
 /// While it runs, SIGINT, SIGTERM, SIGHUP and SIGQUIT stop the cluster (repeated ones change
 /// nothing), SIGUSR1 and SIGUSR2 go on to the engines. The children have sessions of their own: a
-/// Ctrl-C of the terminal does not reach them, and they survive a `kill -9` of this process, so that
-/// running work is not lost with it; `ipcluster stop` then finds them by the cluster file.
+/// Ctrl-C of the terminal does not reach them, and they survive a `kill -9` of this process, so
+/// that running work is not lost with it; `ipcluster stop` then finds them by the cluster file.
 /// Uses one thread; fork happens in it.
 class Cluster {
  public:

@@ -1,13 +1,11 @@
 #include "launcher/cluster_file.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
+#include <fcntl.h>
 #include <fstream>
 #include <iterator>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -98,7 +96,8 @@ json to_json(const ClusterRecord& record) {
 
 /// Reads the pids of one launcher's state and looks up their start times.
 LauncherState read_state(std::string kind, const json& state, const json& start_ticks) {
-  LauncherState out{.kind = std::move(kind), .state_json = dump(state), .engines = 0, .processes = {}};
+  LauncherState out{
+      .kind = std::move(kind), .state_json = dump(state), .engines = 0, .processes = {}};
   const auto add = [&](const json& holder) {
     const int pid = integer_at(holder, "pid");
     if (pid <= 0) {
@@ -127,7 +126,8 @@ ClusterRecord from_json(const json& in) {
   if (const auto delay = cluster.find("delay"); delay != cluster.end() && delay->is_number()) {
     out.delay_seconds = delay->get<double>();
   }
-  if (const auto args = cluster.find("controller_args"); args != cluster.end() && args->is_array()) {
+  if (const auto args = cluster.find("controller_args");
+      args != cluster.end() && args->is_array()) {
     for (const json& arg : *args) {
       out.controller_args.push_back(arg.is_string() ? arg.get<std::string>() : dump(arg));
     }
@@ -161,7 +161,8 @@ Result<void> write_private(const std::filesystem::path& file, const std::string&
   const auto failed = [&temporary](const char* what) {
     const int error = errno;
     unlink(temporary.c_str());
-    return unexpected(ErrorCode::io, std::string{what} + " " + temporary + ": " + errno_text(error));
+    return unexpected(ErrorCode::io,
+                      std::string{what} + " " + temporary + ": " + errno_text(error));
   };
   const FileDescriptor out{open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
   if (!out) {

@@ -1,16 +1,13 @@
 #include "launcher/cluster_status.hpp"
 
-#include <poll.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <fstream>
 #include <iterator>
-#include <string_view>
-#include <thread>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -40,7 +37,9 @@ std::vector<ProcessId> running_ones(const std::vector<ProcessId>& recorded,
   return out;
 }
 
-bool runs(const ProcessId& process) { return process_alive(process.pid, process.start_ticks); }
+bool runs(const ProcessId& process) {
+  return process_alive(process.pid, process.start_ticks);
+}
 
 }  // namespace
 
@@ -73,8 +72,8 @@ ClusterStatus inspect(const ClusterRecord& record) {
   ClusterStatus out;
   if (record.machine) {
     const MachineId here = this_machine();
-    const bool same_pids = record.machine->boot == here.boot &&
-                           record.machine->pid_namespace == here.pid_namespace;
+    const bool same_pids =
+        record.machine->boot == here.boot && record.machine->pid_namespace == here.pid_namespace;
     if (!same_pids) {
       // The same host after a reboot: everything is gone. Another host: it may well run there.
       out.liveness = record.machine->host == here.host ? Liveness::stopped : Liveness::elsewhere;
@@ -165,7 +164,8 @@ std::vector<ProcessId> wait_until_gone(std::vector<ProcessId> processes, Duratio
     const FileDescriptor pidfd = open_pidfd(processes.front().pid);
     // Readable as soon as the process ends, zombie or not; without pidfd the short wait polls.
     constexpr Duration poll_step = std::chrono::milliseconds{5};
-    const Duration step = std::min<Duration>(left, pidfd ? std::chrono::milliseconds{100} : poll_step);
+    const Duration step =
+        std::min<Duration>(left, pidfd ? std::chrono::milliseconds{100} : poll_step);
     pollfd watched{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
     const auto step_ms = std::chrono::ceil<std::chrono::milliseconds>(step).count();
     ::poll(&watched, 1, static_cast<int>(step_ms));

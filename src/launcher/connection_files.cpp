@@ -1,15 +1,13 @@
 #include "launcher/connection_files.hpp"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-
 #include <algorithm>
+#include <arpa/inet.h>
 #include <cerrno>
 #include <fstream>
+#include <netinet/in.h>
+#include <poll.h>
 #include <string_view>
+#include <sys/socket.h>
 #include <system_error>
 
 #include <nlohmann/json.hpp>

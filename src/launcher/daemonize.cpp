@@ -1,19 +1,16 @@
 #include "launcher/daemonize.hpp"
 
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
 #include <iostream>
 #include <optional>
 #include <sstream>
-#include <string_view>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <utility>
 
 #include "core/text.hpp"
@@ -109,7 +106,7 @@ void ReportReader::read_lines() {
       int registered = 0;
       int wanted = 0;
       line >> registered >> wanted;
-      out_ << registered << " of " << wanted << " engines registered" << std::endl;
+      out_ << registered << " of " << wanted << " engines registered\n" << std::flush;
     } else if (word == "ready") {
       ready_ = true;
     } else if (word == "failed") {

@@ -27,10 +27,10 @@ class StartReport {
 };
 
 struct DaemonOptions {
-  std::string program{"ipcluster"};      ///< for messages
-  std::filesystem::path log_dir{};       ///< the daemon's stdout and stderr go to a file in it
-  std::string log_stem{};                ///< "<stem>-<pid>.log"
-  Duration limit{};                      ///< how long the command waits for ready or failed
+  std::string program{"ipcluster"};  ///< for messages
+  std::filesystem::path log_dir{};   ///< the daemon's stdout and stderr go to a file in it
+  std::string log_stem{};            ///< "<stem>-<pid>.log"
+  Duration limit{};                  ///< how long the command waits for ready or failed
 };
 
 /// Runs `body` in a process of its own session without a terminal; its exit code is what `body`

@@ -1,11 +1,10 @@
 #include "launcher/ipcluster_cli.hpp"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <sched.h>
 #include <sstream>
 #include <system_error>
 #include <utility>
@@ -100,11 +99,13 @@ void add_start(CLI::App& app, Raw& raw) {
   start->add_flag("--daemonize", raw.start.daemonize, "Run in the background");
   start->add_option("--ip", raw.start.ip, "Address the controller listens on, e.g. 0.0.0.0 or *");
   start->add_option("--location", raw.start.location, "Host name or address of the controller");
-  start->add_option("--delay", raw.start.delay_seconds,
-                    "Seconds between a ready controller and the engines (default: 0)")
+  start
+      ->add_option("--delay", raw.start.delay_seconds,
+                   "Seconds between a ready controller and the engines (default: 0)")
       ->check(CLI::Range(0.0, 3600.0));
-  start->add_option("--engine-timeout", raw.start.engine_timeout_seconds,
-                    "Seconds to wait for the engines' registration (default: 60)")
+  start
+      ->add_option("--engine-timeout", raw.start.engine_timeout_seconds,
+                   "Seconds to wait for the engines' registration (default: 60)")
       ->check(CLI::Range(0.0, 86400.0));
   start->add_flag("--clean-logs", raw.start.clean_logs, "Remove old log files of this cluster");
   start->add_option("--work-dir", raw.start.work_dir, "Working directory of all processes");
@@ -120,7 +121,8 @@ void add_stop(CLI::App& app, Raw& raw) {
   stop->add_option("cluster_ids", raw.stop.cluster_ids, "Ids of the clusters to stop")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   stop->add_flag("--all", raw.stop.all, "All clusters of the profile");
-  stop->add_option("--signal", raw.signal, "First signal to send, e.g. TERM, INT, KILL or a number");
+  stop->add_option("--signal", raw.signal,
+                   "First signal to send, e.g. TERM, INT, KILL or a number");
   add_base_options(*stop, raw);
   stop->footer(stop_help);
 }
@@ -200,7 +202,7 @@ Result<CommandLine> checked(Raw raw, const std::string& name, bool has_engine_co
 }  // namespace
 
 std::variant<CommandLine, CommandLineExit> parse_ipcluster(std::vector<std::string> args,
-                                                              std::string_view version) {
+                                                           std::string_view version) {
   Raw raw;
   const auto separator = std::ranges::find(args, "--");
   if (separator != args.end()) {
@@ -287,9 +289,8 @@ Result<int> parse_signal(const std::string& text) {
     return number;
   }
   std::string upper = text;
-  std::ranges::transform(upper, upper.begin(), [](unsigned char c) {
-    return static_cast<char>(std::toupper(c));
-  });
+  std::ranges::transform(upper, upper.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   for (number = 1; number < SIGRTMIN; ++number) {
     const std::string name = signal_name(number);
     if (upper == name || "SIG" + upper == name) {

@@ -59,10 +59,10 @@ struct CommandLineExit {
 
 /// Reads the arguments without the program's name. `ipcluster -n 4` means `ipcluster start -n 4`.
 std::variant<CommandLine, CommandLineExit> parse_ipcluster(std::vector<std::string> args,
-                                                              std::string_view version);
+                                                           std::string_view version);
 
-/// Splits a command as a shell does: blanks separate, '...' and "..." and backslashes quote. Nothing
-/// is expanded. Fails on an open quote.
+/// Splits a command as a shell does: blanks separate, '...' and "..." and backslashes quote.
+/// Nothing is expanded. Fails on an open quote.
 Result<std::vector<std::string>> split_words(std::string_view text);
 
 /// "15", "TERM" and "SIGTERM" all are 15.

@@ -1,7 +1,5 @@
 #include "launcher/ipcluster_commands.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -11,6 +9,7 @@
 #include <memory>
 #include <regex>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -124,22 +123,22 @@ std::vector<std::string> command_or_sibling(const std::vector<std::string>& comm
 }
 
 Result<ClusterOptions> cluster_options(const StartCommand& command, const ProfilePaths& paths) {
-  ClusterOptions out{.paths = paths,
-                     .engines = command.engines,
-                     .controller_launcher = command.controller_launcher,
-                     .engine_launcher = command.engine_launcher,
-                     .controller_command =
-                         command_or_sibling(command.controller_command, "ipcontroller"),
-                     .controller_args = command.controller_args,
-                     .engine_command = command_or_sibling(command.engine_command, "ipengine"),
-                     .ip = command.ip,
-                     .location = command.location,
-                     .delay = from_seconds(command.delay_seconds),
-                     .engine_timeout = from_seconds(command.engine_timeout_seconds),
-                     .all_or_nothing = command.daemonize};
+  ClusterOptions out{
+      .paths = paths,
+      .engines = command.engines,
+      .controller_launcher = command.controller_launcher,
+      .engine_launcher = command.engine_launcher,
+      .controller_command = command_or_sibling(command.controller_command, "ipcontroller"),
+      .controller_args = command.controller_args,
+      .engine_command = command_or_sibling(command.engine_command, "ipengine"),
+      .ip = command.ip,
+      .location = command.location,
+      .delay = from_seconds(command.delay_seconds),
+      .engine_timeout = from_seconds(command.engine_timeout_seconds),
+      .all_or_nothing = command.daemonize};
   if (!command.work_dir.empty() && chdir(command.work_dir.c_str()) != 0) {
-    return unexpected(ErrorCode::io, "cannot enter the directory " + command.work_dir + ": " +
-                                         errno_text(errno));
+    return unexpected(ErrorCode::io,
+                      "cannot enter the directory " + command.work_dir + ": " + errno_text(errno));
   }
   return out;
 }
@@ -181,7 +180,7 @@ int Commands::run_cluster(ClusterOptions options, StartReport* report) {
     return 0;
   }
   const int code = start_exit_code(outcome.error());
-  services_.err << "ipcluster: " << outcome.error().message << std::endl;
+  services_.err << "ipcluster: " << outcome.error().message << '\n' << std::flush;
   if (report != nullptr) {
     report->failed(code, outcome.error().message);
   }
@@ -221,9 +220,8 @@ int Commands::operator()(const StartCommand& command) {
       .log_dir = paths->log(),
       .log_stem = "ipcluster" + paths->dashed_id(),
       .limit = options->connection_timeout + options->delay + options->engine_timeout + slack};
-  const int code = daemonize(daemon, services_.out, services_.err, [&](StartReport& report) {
-    return run_cluster(*options, &report);
-  });
+  const int code = daemonize(daemon, services_.out, services_.err,
+                             [&](StartReport& report) { return run_cluster(*options, &report); });
   if (code == 0) {
     services_.out << connect_lines(profile_, *paths) << std::flush;
   }

@@ -24,8 +24,7 @@ std::unique_ptr<Base> make(LaunchOptions options) {
 }
 
 constexpr std::array backends{
-    Backend{"local",
-            &make<ControllerLauncher, LocalControllerLauncher>,
+    Backend{"local", &make<ControllerLauncher, LocalControllerLauncher>,
             &make<EngineSetLauncher, LocalEngineSetLauncher>},
 };
 
@@ -35,9 +34,8 @@ std::string short_name(std::string_view name) {
     name.remove_prefix(dot + 1);
   }
   std::string out{name};
-  std::ranges::transform(out, out.begin(), [](unsigned char c) {
-    return static_cast<char>(std::tolower(c));
-  });
+  std::ranges::transform(out, out.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   for (const std::string_view suffix : {"launcher", "controller", "engineset", "engine"}) {
     if (out.size() > suffix.size() && out.ends_with(suffix)) {
       out.resize(out.size() - suffix.size());

@@ -1,9 +1,8 @@
 #include "launcher/local.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
+#include <unistd.h>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -79,7 +78,9 @@ void LocalControllerLauncher::poll(std::vector<LaunchExit>& ended) {
   }
 }
 
-bool LocalControllerLauncher::running() { return process_ && process_->group_running(); }
+bool LocalControllerLauncher::running() {
+  return process_ && process_->group_running();
+}
 
 void LocalControllerLauncher::signal(int number) {
   if (process_) {
@@ -129,12 +130,14 @@ Result<void> LocalEngineSetLauncher::start(int engines) {
 void LocalEngineSetLauncher::poll(std::vector<LaunchExit>& ended) {
   for (std::size_t i = 0; i < engines_.size(); ++i) {
     Engine& engine = engines_[i];
-    poll_process(engine.process, engine.exit_reported, static_cast<int>(i), engine.output_file, ended);
+    poll_process(engine.process, engine.exit_reported, static_cast<int>(i), engine.output_file,
+                 ended);
   }
 }
 
 bool LocalEngineSetLauncher::running() {
-  return std::ranges::any_of(engines_, [](Engine& engine) { return engine.process.group_running(); });
+  return std::ranges::any_of(engines_,
+                             [](Engine& engine) { return engine.process.group_running(); });
 }
 
 void LocalEngineSetLauncher::signal(int number) {

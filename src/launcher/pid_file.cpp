@@ -1,16 +1,15 @@
 #include "launcher/pid_file.hpp"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <fcntl.h>
 #include <string>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
 #include "core/process_info.hpp"
@@ -24,7 +23,8 @@ std::optional<pid_t> read_pid(int fd) {
   std::array<char, 32> text{};
   const ssize_t got = pread(fd, text.data(), text.size(), 0);
   pid_t pid = 0;
-  if (got <= 0 || std::from_chars(text.data(), text.data() + got, pid).ec != std::errc{} || pid <= 0) {
+  if (got <= 0 || std::from_chars(text.data(), text.data() + got, pid).ec != std::errc{} ||
+      pid <= 0) {
     return std::nullopt;
   }
   return pid;
@@ -32,8 +32,8 @@ std::optional<pid_t> read_pid(int fd) {
 
 /// False when the path meanwhile names another file, because the last owner removed it.
 bool still_named(const std::filesystem::path& file, int fd) {
-  struct stat by_path {};
-  struct stat by_fd {};
+  struct stat by_path{};
+  struct stat by_fd{};
   return stat(file.c_str(), &by_path) == 0 && fstat(fd, &by_fd) == 0 &&
          by_path.st_ino == by_fd.st_ino && by_path.st_dev == by_fd.st_dev;
 }
@@ -51,8 +51,8 @@ Result<PidFile> PidFile::create(const std::filesystem::path& file) {
   for (int i = 0; i < tries_max; ++i) {
     FileDescriptor fd{open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
     if (!fd) {
-      return unexpected(ErrorCode::io, "cannot create the pid file " + file.string() + ": " +
-                                           errno_text(errno));
+      return unexpected(ErrorCode::io,
+                        "cannot create the pid file " + file.string() + ": " + errno_text(errno));
     }
     if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       const std::optional<pid_t> pid = read_pid(fd.get());

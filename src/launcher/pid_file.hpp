@@ -1,9 +1,8 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
 #include <optional>
+#include <sys/types.h>
 
 #include "core/result.hpp"
 #include "launcher/file_descriptor.hpp"

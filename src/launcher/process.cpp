@@ -1,23 +1,23 @@
 #include "launcher/process.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <climits>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <fstream>
 #include <iterator>
+#include <poll.h>
 #include <sstream>
 #include <string_view>
+#include <sys/wait.h>
 #include <system_error>
+#include <unistd.h>
+
+#include <climits>
 
 #include "core/process_info.hpp"
 #include "core/text.hpp"
@@ -74,7 +74,7 @@ void close_from(unsigned first) {
   }
   sigset_t none;
   sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
   // The three may themselves lie in 0..3 when the parent runs with closed standard descriptors.
   const int report = fcntl(plan.report, F_DUPFD, report_fd + 1);
   const int input = fcntl(plan.input, F_DUPFD, report_fd + 1);
@@ -82,8 +82,8 @@ void close_from(unsigned first) {
   if (report < 0 || dup3(report, report_fd, O_CLOEXEC) < 0) {
     _exit(127);
   }
-  if (input < 0 || output < 0 || dup2(input, STDIN_FILENO) < 0 ||
-      dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0) {
+  if (input < 0 || output < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+      dup2(output, STDERR_FILENO) < 0) {
     child_fails(step_redirect);
   }
   close_from(report_fd + 1);
@@ -96,10 +96,12 @@ void close_from(unsigned first) {
 
 std::vector<std::string> changed_environment(const std::vector<EnvironmentChange>& changes) {
   std::vector<std::string> out;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+  for (const char* const* entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const std::string_view name = text.substr(0, text.find('='));
-    const auto changes_it = [name](const EnvironmentChange& change) { return change.first == name; };
+    const auto changes_it = [name](const EnvironmentChange& change) {
+      return change.first == name;
+    };
     if (std::ranges::none_of(changes, changes_it)) {
       out.emplace_back(text);
     }
@@ -143,7 +145,8 @@ Error spawn_error(const SpawnFailure& failure, const ProcessOptions& options) {
   const std::string why = errno_text(failure.error);
   switch (failure.step) {
     case step_chdir:
-      return {ErrorCode::io, "cannot enter the directory " + options.work_dir.string() + ": " + why};
+      return {ErrorCode::io,
+              "cannot enter the directory " + options.work_dir.string() + ": " + why};
     case step_redirect:
       return {ErrorCode::io, "cannot redirect the output of " + options.argv[0] + ": " + why};
     default:
@@ -285,9 +288,13 @@ void Process::signal(int number) {
   }
 }
 
-void Process::signal_group(int number) const { killpg(pid_, number); }
+void Process::signal_group(int number) const {
+  killpg(pid_, number);
+}
 
-bool Process::group_running() { return !poll() || !group_members(pid_).empty(); }
+bool Process::group_running() {
+  return !poll() || !group_members(pid_).empty();
+}
 
 std::vector<pid_t> group_members(pid_t group) {
   std::vector<pid_t> out;

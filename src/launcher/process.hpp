@@ -1,11 +1,10 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <utility>
 #include <vector>
 
@@ -44,6 +43,12 @@ struct ProcessOptions {
 /// Not thread-safe.
 class Process {
  public:
+  Process(Process&&) noexcept = default;
+  Process& operator=(Process&&) noexcept = default;
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  ~Process() = default;
+
   /// Returns when the program really runs. A missing program, directory or log file is an Error
   /// that names it; then no child is left.
   static Result<Process> spawn(const ProcessOptions& options);

@@ -1,11 +1,10 @@
 #include "launcher/signal_watch.hpp"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <ctime>
+#include <poll.h>
 
 namespace ipf {
 
@@ -30,7 +29,8 @@ SignalWatch::~SignalWatch() {
 
 std::vector<int> SignalWatch::wait(Duration timeout, int also_readable) {
   const auto nanoseconds = std::max(timeout, Duration{0}).count();
-  const timespec limit{.tv_sec = nanoseconds / 1'000'000'000, .tv_nsec = nanoseconds % 1'000'000'000};
+  const timespec limit{.tv_sec = nanoseconds / 1'000'000'000,
+                       .tv_nsec = nanoseconds % 1'000'000'000};
   std::array<pollfd, 2> watched{pollfd{.fd = fd_.fd(), .events = POLLIN, .revents = 0},
                                 pollfd{.fd = also_readable, .events = POLLIN, .revents = 0}};
   if (ppoll(watched.data(), watched.size(), &limit, nullptr) <= 0) {

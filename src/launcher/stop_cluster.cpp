@@ -96,16 +96,15 @@ Result<bool> stop_cluster(const ProfilePaths& paths, int signal, Log& log) {
     return unexpected(known.error());
   }
   if (known->status.liveness == Liveness::elsewhere) {
-    return unexpected(ErrorCode::unavailable,
-                      "the cluster is recorded as running on host '" +
-                          printable(known->record.machine->host) + "'; stop it there, or remove " +
-                          paths.cluster_file().string() + " if it is gone");
+    return unexpected(ErrorCode::unavailable, "the cluster is recorded as running on host '" +
+                                                  printable(known->record.machine->host) +
+                                                  "'; stop it there, or remove " +
+                                                  paths.cluster_file().string() + " if it is gone");
   }
   const bool running = known->status.liveness == Liveness::running;
   if (running) {
     IPF_TRY(end_processes(*known, signal, log));
-    if (const auto late = find_cluster(paths);
-        late && late->status.liveness == Liveness::running) {
+    if (const auto late = find_cluster(paths); late && late->status.liveness == Liveness::running) {
       // ipcluster was killed while it started more than the file said before.
       IPF_TRY(end_processes(*late, SIGKILL, log));
     }

@@ -187,7 +187,7 @@ Result<ConnectionInfo> parse_connection_info(std::string_view text, PeerRole rol
 }
 
 Result<std::string> read_text_file(const std::filesystem::path& path, std::size_t bytes_max) {
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) {
     return unexpected(errno == ENOENT ? ErrorCode::not_found : ErrorCode::io, because(path, "read"));
   }

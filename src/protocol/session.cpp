@@ -11,7 +11,7 @@ namespace ipf {
 
 Session::Session(std::string id, std::string username, const Signer& signer)
     : id_(std::move(id)), id_prefix_(id_ + "_" + std::to_string(getpid()) + "_"), signer_(signer) {
-  header_tail_ = "\", \"username\": ";
+  header_tail_ = ", \"username\": ";
   append_json_string(header_tail_, username);
   header_tail_ += ", \"session\": ";
   append_json_string(header_tail_, id_);
@@ -23,8 +23,8 @@ void Session::next_header(std::string_view type, WallTime now) {
   last_msg_id_ += std::to_string(counter_++);
   header_.assign("{\"msg_id\": ");
   append_json_string(header_, last_msg_id_);
-  header_ += ", \"msg_type\": \"";
-  header_ += type;
+  header_ += ", \"msg_type\": ";
+  append_json_string(header_, type);  // it may echo a peer's text
   header_ += header_tail_;
   append_iso(header_, now);
   header_ += "\", \"version\": \"5.4\"}";

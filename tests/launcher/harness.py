@@ -87,11 +87,15 @@ class Sandbox:
         line = [str(bin_dir() / "ipcluster"), command, f"--profile-dir={self.profile}"]
         if command == "start" and self.fake:
             python = f"{shlex.quote(sys.executable)} -S -E"
-            line.append(f"--controller-cmd={python} {shlex.quote(str(HERE / 'fake_controller.py'))}")
+            line.append(
+                f"--controller-cmd={python} {shlex.quote(str(HERE / 'fake_controller.py'))}"
+            )
             line.append(f"--engine-cmd={python} {shlex.quote(str(HERE / 'fake_engine.py'))}")
         return [*line, *args]
 
-    def run(self, command: str, *args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: str, *args: str, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Run a subcommand to its end."""
         return subprocess.run(
             self.argv(command, *args),
@@ -135,7 +139,9 @@ class Sandbox:
         """File with the output of the last foreground command."""
         return self.root / "foreground.log"
 
-    def wait_for_output(self, text: str, process: subprocess.Popen[str], timeout: float = 30) -> str:
+    def wait_for_output(
+        self, text: str, process: subprocess.Popen[str], timeout: float = 30
+    ) -> str:
         """Wait until the foreground command has written ``text``; returns all it wrote."""
 
         def seen() -> str:

@@ -21,10 +21,11 @@ os.environ["IPP_NONINTERACTIVE"] = "1"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker that restricts a test to some pairings."""
+    """Register the markers of the wire tests."""
     config.addinivalue_line(
         "markers", "pairings(*pairings, why): run only with these pairings; why the others differ"
     )
+    config.addinivalue_line("markers", "xdist_group(name): tests that share a stack")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import ipyparallel as ipp
 from ipyparallel import interactive
 
-from .polling import wait_until
+from .polling import holds_for, wait_until
 from .raw import RawPeer
 
 ENGINES = 2
@@ -30,9 +30,13 @@ def engine_uuid(normal: ipp.Client, number: int = 0) -> bytes:
     return normal._engines[number].encode()
 
 
-def expect_silence(peer: RawPeer, channel: str) -> None:
-    """No answer of any kind arrives."""
-    assert not peer.channel(channel).poll(int(SILENCE * 1000)), f"an answer came on {channel}"
+def expect_silence(peer: RawPeer, *channels: str) -> None:
+    """No answer of any kind arrives on any of ``channels``."""
+    holds_for(
+        lambda: not any(peer.channel(name).poll(0) for name in channels),
+        f"silence on {', '.join(channels)}",
+        SILENCE,
+    )
 
 
 def expect_error(peer: RawPeer, channel: str, frames: Sequence[bytes], **kwargs: object) -> dict:

@@ -135,6 +135,7 @@ def test_connection_files_belong_to_the_owner_only(make_stack: StackFactory) -> 
         stack.start_controller()
     finally:
         os.umask(old_umask)
+    assert stack.client().ids == []
     security = stack.connection_file("client").parent
     assert stat.S_IMODE(security.stat().st_mode) == 0o700
     for role in ("client", "engine"):
@@ -149,6 +150,7 @@ def test_connection_files_belong_to_the_owner_only(make_stack: StackFactory) -> 
 def test_connection_files_have_the_known_keys(make_stack: StackFactory) -> None:
     stack = make_stack()
     stack.start_controller()
+    assert stack.client().ids == []
     common = {"ssh", "interface", "registration", "control", "mux", "task", "iopub", "broadcast"}
     common |= {"key", "curve_serverkey", "location", "pack", "unpack", "signature_scheme"}
     assert set(stack.connection("client")) - {"ipyfleet"} == common | {

@@ -145,10 +145,8 @@ class RandomHub {
     }
   }
   bool is_known(const std::string& uuid) {
-    // Pending or active: only then would the table refuse it.
-    EngineTable copy = hub_.machine().engines();
-    const auto again = copy.begin(uuid, {}, hub_.now());
-    return !again && again.error().code == ErrorCode::invalid_argument;
+    const auto& engines = hub_.machine().engines();
+    return engines.is_pending(uuid) || engines.find(uuid);
   }
 
   Rng rng_;

@@ -1,8 +1,7 @@
 #include "launcher/cluster_file.hpp"
 
-#include <sys/stat.h>
-
 #include <string>
+#include <sys/stat.h>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -54,7 +53,7 @@ TEST_F(ClusterFileTest, WhatIsWrittenIsRead) {
 TEST_F(ClusterFileTest, FileIsPrivateAndNothingElseIsLeft) {
   ASSERT_TRUE(write_cluster_file(file, example()));
   ASSERT_TRUE(write_cluster_file(file, example()));
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(stat(file.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777U, 0600U);
   const auto entries = std::filesystem::directory_iterator(dir.path());
@@ -116,7 +115,8 @@ TEST_F(ClusterFileTest, MissingFileIsNotFound) {
 }
 
 TEST_F(ClusterFileTest, DamagedFilesAreMalformedAndNamed) {
-  for (const char* text : {"", "{", "[]", "null", "{\"cluster\": 1}", "{\"engines\": {}}", "\xFF"}) {
+  for (const char* text :
+       {"", "{", "[]", "null", "{\"cluster\": 1}", "{\"engines\": {}}", "\xFF"}) {
     test::write_text(file, text);
     const Result<ClusterRecord> read = read_cluster_file(file);
     ASSERT_FALSE(read) << text;
@@ -126,7 +126,8 @@ TEST_F(ClusterFileTest, DamagedFilesAreMalformedAndNamed) {
 }
 
 TEST_F(ClusterFileTest, ValuesOfWrongTypesAreTakenAsAbsent) {
-  test::write_text(file, R"({"cluster": {"cluster_id": 5, "n": "x", "controller_args": {}, "delay": []},
+  test::write_text(file,
+                   R"({"cluster": {"cluster_id": 5, "n": "x", "controller_args": {}, "delay": []},
       "controller": {"class": [], "state": {"pid": "12"}},
       "engines": {"class": 1, "sets": {"a": 3, "b": {"engines": {"0": {"pid": -4}, "1": 7}}}},
       "ipyfleet": {"ipcluster": {"pid": 0}, "start_ticks": [], "machine": ""}})");

@@ -1,10 +1,9 @@
 #include "launcher/cluster_status.hpp"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <csignal>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -73,7 +72,8 @@ TEST_F(ClusterStatusTest, ZombieCountsAsGone) {
   kill(sleeper->pid(), SIGKILL);
   EXPECT_TRUE(wait_until_gone(record.controller.processes, std::chrono::seconds{20}).empty());
   siginfo_t info{};
-  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(sleeper->pid()), &info, WEXITED | WNOHANG | WNOWAIT), 0);
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(sleeper->pid()), &info, WEXITED | WNOHANG | WNOWAIT),
+            0);
   EXPECT_EQ(info.si_pid, sleeper->pid()) << "nobody has reaped it yet";
   EXPECT_EQ(inspect(record).liveness, Liveness::stopped);
 }

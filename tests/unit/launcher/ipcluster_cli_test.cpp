@@ -21,7 +21,9 @@ CommandLine parse(const Words& args) {
   return text == nullptr ? std::get<CommandLine>(parsed) : CommandLine{};
 }
 
-StartCommand parse_start(const Words& args) { return std::get<StartCommand>(parse(args).command); }
+StartCommand parse_start(const Words& args) {
+  return std::get<StartCommand>(parse(args).command);
+}
 
 CommandLineExit refused(const Words& args) {
   const auto parsed = parse_ipcluster(args, "1.2.3");
@@ -31,8 +33,12 @@ CommandLineExit refused(const Words& args) {
 }
 
 TEST(IpclusterCommandLine, EnginesInAllSpellings) {
-  for (const Words& args : {Words{"start", "-n", "4"}, {"start", "-n4"}, {"start", "--n=4"},
-                            {"start", "--n", "4"}, {"-n", "4"}, {"--n=4"}}) {
+  for (const Words& args : {Words{"start", "-n", "4"},
+                            {"start", "-n4"},
+                            {"start", "--n=4"},
+                            {"start", "--n", "4"},
+                            {"-n", "4"},
+                            {"--n=4"}}) {
     EXPECT_EQ(parse_start(args).engines, 4) << args.back();
   }
   EXPECT_EQ(parse_start({"start", "-n", "0"}).engines, 0);
@@ -51,10 +57,10 @@ TEST(IpclusterCommandLine, DefaultsOfStart) {
 }
 
 TEST(IpclusterCommandLine, OptionsOfStart) {
-  const CommandLine line = parse({"start", "--engines=MPI", "--controller", "Local", "--daemonize",
-                                  "--profile=p", "--cluster-id", "c", "--ip=*", "--location=host0",
-                                  "--delay=0.5", "--clean-logs=True", "--debug",
-                                  "--engine-cmd=python -m x 'a b'"});
+  const CommandLine line =
+      parse({"start", "--engines=MPI", "--controller", "Local", "--daemonize", "--profile=p",
+             "--cluster-id", "c", "--ip=*", "--location=host0", "--delay=0.5", "--clean-logs=True",
+             "--debug", "--engine-cmd=python -m x 'a b'"});
   const auto& start = std::get<StartCommand>(line.command);
   EXPECT_EQ(start.engine_launcher, "MPI");
   EXPECT_EQ(start.controller_launcher, "Local");
@@ -104,10 +110,17 @@ TEST(IpclusterCommandLine, List) {
 }
 
 TEST(IpclusterCommandLine, WrongUseIsOneLineAndCode2) {
-  for (const Words& args :
-       {Words{"start", "-n", "x"}, {"start", "-n", "-1"}, {"start", "--nonsense"}, {"start", "extra"},
-        {"explode"}, {"list", "-o", "xml"}, {"stop", "--signal=0"}, {"start", "--log-level=loud"},
-        {"start", "--delay=-1"}, {"start", "--engine-cmd=\"open"}, {"start", "-n"}}) {
+  for (const Words& args : {Words{"start", "-n", "x"},
+                            {"start", "-n", "-1"},
+                            {"start", "--nonsense"},
+                            {"start", "extra"},
+                            {"explode"},
+                            {"list", "-o", "xml"},
+                            {"stop", "--signal=0"},
+                            {"start", "--log-level=loud"},
+                            {"start", "--delay=-1"},
+                            {"start", "--engine-cmd=\"open"},
+                            {"start", "-n"}}) {
     const CommandLineExit refusal = refused(args);
     EXPECT_EQ(refusal.code, exit_usage) << args.back();
     EXPECT_TRUE(refusal.err.starts_with("ipcluster: ")) << refusal.err;

@@ -1,11 +1,10 @@
 // The small files of a cluster: pid file, connection files, ends of logs.
+#include <algorithm>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <string>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <string>
 
 #include <gtest/gtest.h>
 

@@ -16,7 +16,8 @@ class LauncherTest : public testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(make_profile(paths)); }
   [[nodiscard]] LaunchOptions options(std::vector<std::string> command) const {
-    return {.paths = paths, .command = std::move(command), .args = {}, .work_dir = {}, .set_id = "7"};
+    return {
+        .paths = paths, .command = std::move(command), .args = {}, .work_dir = {}, .set_id = "7"};
   }
   /// Ends everything and waits for it; the launcher must see the ends.
   static std::vector<LaunchExit> end(Launcher& launcher) {
@@ -111,7 +112,8 @@ TEST_F(LauncherTest, FailedStartNamesTheProgram) {
 }
 
 TEST_F(LauncherTest, IdentityIsPassedByEnvironmentOnly) {
-  LaunchOptions with_args = options({"sh", "-c", "echo \"$# $1 $IPP_CLUSTER_ID $IPP_PROFILE_DIR\"", "sh"});
+  LaunchOptions with_args =
+      options({"sh", "-c", "echo \"$# $1 $IPP_CLUSTER_ID $IPP_PROFILE_DIR\"", "sh"});
   with_args.args = {"--user=arg"};
   const auto launcher = make_controller_launcher("local", with_args);
   ASSERT_TRUE(launcher);
