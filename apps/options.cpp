@@ -1,9 +1,8 @@
 #include "apps/options.hpp"
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <iostream>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
@@ -13,10 +12,14 @@
 namespace ipf {
 
 void add_profile_options(CLI::App& app, ProfileOptions& to) {
-  app.add_option("--profile,--BaseParallelApplication.profile", to.profile, "IPython profile (default: default)");
-  app.add_option("--profile-dir,--ProfileDir.location", to.profile_dir, "Profile directory, instead of a profile's name");
-  app.add_option("--ipython-dir", to.ipython_dir, "Where the profiles are (default: $IPYTHONDIR or ~/.ipython)");
-  app.add_option("--cluster-id", to.cluster_id, "Name of this cluster, to run several in one profile");
+  app.add_option("--profile,--BaseParallelApplication.profile", to.profile,
+                 "IPython profile (default: default)");
+  app.add_option("--profile-dir,--ProfileDir.location", to.profile_dir,
+                 "Profile directory, instead of a profile's name");
+  app.add_option("--ipython-dir", to.ipython_dir,
+                 "Where the profiles are (default: $IPYTHONDIR or ~/.ipython)");
+  app.add_option("--cluster-id", to.cluster_id,
+                 "Name of this cluster, to run several in one profile");
 }
 
 void add_log_options(CLI::App& app, LogChoice& to) {
@@ -26,20 +29,23 @@ void add_log_options(CLI::App& app, LogChoice& to) {
   app.add_flag("--log-to-file", to.to_file, "Log to a file in the profile's log directory, too");
 }
 
-std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
+std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
     return std::nullopt;
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    std::cerr << app.get_name() << ": " << error.what() << " (see " << app.get_name() << " --help)\n";
+    std::cerr << app.get_name() << ": " << error.what() << " (see " << app.get_name()
+              << " --help)\n";
     return usage_error;
   }
 }
 
-Result<std::unique_ptr<Log>> open_log(const std::string& name, const LogChoice& choice,
-                                      const ProfilePaths& paths, const std::string& file_stem) {
+Result<std::unique_ptr<Log>> open_log(const std::string& name,
+                                      const LogChoice& choice,
+                                      const ProfilePaths& paths,
+                                      const std::string& file_stem) {
   auto level = parse_log_level(choice.debug ? "debug" : choice.quiet ? "error" : choice.level);
   if (!level) {
     return unexpected(level.error());
@@ -47,7 +53,8 @@ Result<std::unique_ptr<Log>> open_log(const std::string& name, const LogChoice& 
   LogOptions options{.name = name, .level = *level, .file = {}};
   if (choice.to_file) {
     IPF_TRY(make_profile(paths));
-    options.file = paths.log() / (file_stem + paths.dashed_id() + "-" + std::to_string(getpid()) + ".log");
+    options.file =
+        paths.log() / (file_stem + paths.dashed_id() + "-" + std::to_string(getpid()) + ".log");
   }
   return make_log(options);
 }

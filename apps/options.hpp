@@ -8,7 +8,7 @@
 #include "core/profile.hpp"
 #include "core/result.hpp"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): its own
 class App;
 }
 
@@ -32,11 +32,13 @@ void add_log_options(CLI::App& app, LogChoice& to);
 
 /// Parses; a value is the exit status with which main() ends at once (help, version, wrong usage:
 /// one line on stderr).
-std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv);
+std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv);
 
 /// The log as chosen; with to_file it also goes to `<profile>/log/<file_stem><-id>-<pid>.log`.
-Result<std::unique_ptr<Log>> open_log(const std::string& name, const LogChoice& choice,
-                                      const ProfilePaths& paths, const std::string& file_stem);
+Result<std::unique_ptr<Log>> open_log(const std::string& name,
+                                      const LogChoice& choice,
+                                      const ProfilePaths& paths,
+                                      const std::string& file_stem);
 
 /// The key from a file, else $IPP_SESSION_KEY, else nothing. The variable is removed from the
 /// environment, so that children do not inherit it.

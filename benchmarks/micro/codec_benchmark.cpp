@@ -18,25 +18,26 @@ constexpr const char* key = "761fca17-e3e69a360f7f8ca9e86386d4";
 constexpr const char* task_metadata =
     R"({"after": [], "follow": [], "timeout": 0.0, "targets": [], "retries": 0, "label": null})";
 
-ipf::Signer make_signer() { return std::move(*ipf::Signer::create(key)); }
+ipf::Signer make_signer() {
+  return std::move(*ipf::Signer::create(key));
+}
 
 /// A no-op task as an ipyparallel client sends it: 8 frames, about 900 bytes.
 ipf::Frames task_frames(ipf::Session& session) {
   static const std::string function(320, 'f');
   static const std::string info(90, 'i');
   const std::array<std::string_view, 1> route{"\0\1\2\3\4"};
-  const std::array<ipf::SharedBytes, 2> buffers{ipf::SharedBytes{{}, function}, ipf::SharedBytes{{}, info}};
-  return session.make({.type = "apply_request",
-                       .metadata = task_metadata,
-                       .identities = route,
-                       .buffers = buffers},
-                      ipf::WallTime{1'700'000'000'000'000});
+  const std::array<ipf::SharedBytes, 2> buffers{ipf::SharedBytes{{}, function},
+                                                ipf::SharedBytes{{}, info}};
+  return session.make(
+      {.type = "apply_request", .metadata = task_metadata, .identities = route, .buffers = buffers},
+      ipf::WallTime{1'700'000'000'000'000});
 }
 
 void make_and_sign_a_task(benchmark::State& state) {
   const auto signer = make_signer();
   ipf::Session session("4af0db32-50a0c18048dd77e493560c8d", "user", signer);
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto round : state) {
     benchmark::DoNotOptimize(task_frames(session));
   }
 }
@@ -46,8 +47,9 @@ void sign_500_bytes(benchmark::State& state) {
   const auto signer = make_signer();
   const std::string header(250, 'h');
   const std::string metadata(250, 'm');
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(signer.sign({.header = header, .parent = {}, .metadata = metadata, .content = {}}));
+  for ([[maybe_unused]] const auto round : state) {
+    benchmark::DoNotOptimize(
+        signer.sign({.header = header, .parent = {}, .metadata = metadata, .content = {}}));
   }
 }
 BENCHMARK(sign_500_bytes);
@@ -56,7 +58,7 @@ void verify_a_task(benchmark::State& state) {
   const auto signer = make_signer();
   ipf::Session session("4af0db32-50a0c18048dd77e493560c8d", "user", signer);
   const auto frames = task_frames(session);
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto round : state) {
     benchmark::DoNotOptimize(ipf::verify_message(frames, signer));
   }
 }
@@ -66,7 +68,7 @@ void remember_a_signature(benchmark::State& state) {
   ipf::ReplayGuard guard;
   std::uint64_t counter = 0;
   std::string signature(64, '0');
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto round : state) {
     counter += 0x9E3779B97F4A7C15ULL;
     for (std::size_t i = 0; i < 16; ++i) {
       signature[i] = "0123456789abcdef"[(counter >> (4 * i)) & 15U];
@@ -81,7 +83,7 @@ void read_a_header_and_task_options(benchmark::State& state) {
   ipf::Session session("4af0db32-50a0c18048dd77e493560c8d", "user", signer);
   const auto message = *ipf::Message::split(task_frames(session));
   ipf::HeaderReader reader;
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto round : state) {
     benchmark::DoNotOptimize(reader.read_header(message));
     benchmark::DoNotOptimize(reader.read_task_options(message));
   }
@@ -92,7 +94,7 @@ void parse_the_same_header_into_a_tree(benchmark::State& state) {
   const auto signer = make_signer();
   ipf::Session session("4af0db32-50a0c18048dd77e493560c8d", "user", signer);
   const auto message = *ipf::Message::split(task_frames(session));
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto round : state) {
     benchmark::DoNotOptimize(ipf::parse_json_object(message.header(), "header"));
     benchmark::DoNotOptimize(ipf::parse_json_object(message.metadata(), "metadata"));
   }

@@ -41,14 +41,15 @@ void place_and_finish(benchmark::State& state, ipf::SchemeName scheme) {
     }
   };
   const auto submit = [&] {
-    step(ipf::TaskSubmitted{.msg_id = "4af0db32-50a0c18048dd77e493560c8d_" + std::to_string(submitted++),
-                            .options = {},
-                            .request = message});
+    step(ipf::TaskSubmitted{
+        .msg_id = "4af0db32-50a0c18048dd77e493560c8d_" + std::to_string(submitted++),
+        .options = {},
+        .request = message});
   };
   for (std::size_t i = 0; i < engines + waiting; ++i) {
     submit();
   }
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto round : state) {
     auto [msg_id, engine] = std::move(running.front());
     running.pop_front();
     step(ipf::TaskReplied{.msg_id = std::move(msg_id),
@@ -60,11 +61,11 @@ void place_and_finish(benchmark::State& state, ipf::SchemeName scheme) {
   }
 }
 
-#define IPF_SCHEME_BENCHMARK(scheme)                                                            \
-  BENCHMARK_CAPTURE(place_and_finish, scheme, ipf::SchemeName::scheme)                          \
-      ->Args({4, 0})                                                                            \
-      ->Args({4, 10000})                                                                        \
-      ->Args({1000, 0})                                                                         \
+#define IPF_SCHEME_BENCHMARK(scheme)                                   \
+  BENCHMARK_CAPTURE(place_and_finish, scheme, ipf::SchemeName::scheme) \
+      ->Args({4, 0})                                                   \
+      ->Args({4, 10000})                                               \
+      ->Args({1000, 0})                                                \
       ->Args({1000, 10000})
 
 IPF_SCHEME_BENCHMARK(leastload);

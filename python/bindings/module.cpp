@@ -96,7 +96,9 @@ const char* status_name(Status status) {
   return "pending";
 }
 
-py::bytes to_bytes(std::string_view text) { return {text.data(), text.size()}; }
+py::bytes to_bytes(std::string_view text) {
+  return {text.data(), text.size()};
+}
 
 py::list to_list(std::vector<Buffer> buffers) {
   py::list out(buffers.size());
@@ -141,11 +143,11 @@ std::unique_ptr<NativeClient> connect(ConnectOptions options,
   const Client& client = made->client;
   if (!wait_interruptibly(timeout, *queue,
                           [&](Timeout time) { return client.wait_connected(time); })) {
-    throw ClientError(ClientErrorCode::timed_out,
-                      "the controller did not answer in time" +
-                          (client.file().empty() ? std::string()
-                                                 : " (connection file " + client.file() + ")") +
-                          "; is it running?");
+    throw ClientError(
+        ClientErrorCode::timed_out,
+        "the controller did not answer in time" +
+            (client.file().empty() ? std::string() : " (connection file " + client.file() + ")") +
+            "; is it running?");
   }
   return made;
 }
@@ -263,8 +265,8 @@ void bind_request(py::module_& module, const QueuePtr& queue) {
 void bind_completions(py::module_& module, const QueuePtr& queue) {
   py::class_<Completions>(module, "Completions", "Tells which of a set of requests finish.")
       .def(py::init([](const std::vector<Request>& requests, bool output) {
-             return Completions(requests, output ? Completions::Until::output
-                                                 : Completions::Until::result);
+             return Completions(requests,
+                                output ? Completions::Until::output : Completions::Until::result);
            }),
            "requests"_a, "output"_a = false)
       .def(
@@ -284,21 +286,21 @@ void bind_completions(py::module_& module, const QueuePtr& queue) {
 void bind_client(py::module_& module, const QueuePtr& queue) {
   py::class_<NativeClient>(module, "Client", "A connection to a controller.",
                            py::release_gil_before_calling_cpp_dtor())
-      .def(py::init([queue](std::string connection_text, std::string file, std::string profile,
-                            std::string profile_dir, std::string ipython_dir,
-                            std::string cluster_id, const std::optional<double>& timeout,
-                            std::size_t outstanding_max) {
-             return connect({.connection_text = std::move(connection_text),
-                             .file = std::move(file),
-                             .profile = std::move(profile),
-                             .profile_dir = std::move(profile_dir),
-                             .ipython_dir = std::move(ipython_dir),
-                             .cluster_id = std::move(cluster_id)},
-                            outstanding_max, timeout, queue);
-           }),
-           py::kw_only(), "connection_text"_a = "", "file"_a = "", "profile"_a = "",
-           "profile_dir"_a = "", "ipython_dir"_a = "", "cluster_id"_a = "", "timeout"_a = 10.0,
-           "outstanding_max"_a = ClientLimits{}.outstanding_max)
+      .def(
+          py::init([queue](std::string connection_text, std::string file, std::string profile,
+                           std::string profile_dir, std::string ipython_dir, std::string cluster_id,
+                           const std::optional<double>& timeout, std::size_t outstanding_max) {
+            return connect({.connection_text = std::move(connection_text),
+                            .file = std::move(file),
+                            .profile = std::move(profile),
+                            .profile_dir = std::move(profile_dir),
+                            .ipython_dir = std::move(ipython_dir),
+                            .cluster_id = std::move(cluster_id)},
+                           outstanding_max, timeout, queue);
+          }),
+          py::kw_only(), "connection_text"_a = "", "file"_a = "", "profile"_a = "",
+          "profile_dir"_a = "", "ipython_dir"_a = "", "cluster_id"_a = "", "timeout"_a = 10.0,
+          "outstanding_max"_a = ClientLimits{}.outstanding_max)
       .def("engines",
            [](const NativeClient& self) {
              py::dict out;
@@ -307,9 +309,8 @@ void bind_client(py::module_& module, const QueuePtr& queue) {
              }
              return out;
            })
-      .def_property_readonly(
-          "engines_version",
-          [](const NativeClient& self) { return self.client.engines_version(); })
+      .def_property_readonly("engines_version",
+                             [](const NativeClient& self) { return self.client.engines_version(); })
       .def(
           "wait_for_engines",
           [](const NativeClient& self, std::size_t count, const std::optional<double>& timeout) {
@@ -321,8 +322,12 @@ void bind_client(py::module_& module, const QueuePtr& queue) {
       .def("send", &send, "route"_a, "type"_a, "engine_uuid"_a = "", "metadata"_a = "{}",
            "content"_a = "{}", "buffers"_a = py::tuple())
       .def("apply", &apply, "engine_uuid"_a, "metadata"_a, "buffers"_a)
-      .def("find", [](const NativeClient& self,
-                      std::string_view msg_id) { return self.client.find(msg_id); }, "msg_id"_a)
+      .def(
+          "find",
+          [](const NativeClient& self, std::string_view msg_id) {
+            return self.client.find(msg_id);
+          },
+          "msg_id"_a)
       .def("outstanding", [](const NativeClient& self) { return self.client.outstanding(); })
       .def_property_readonly(
           "outstanding_count",

@@ -71,7 +71,9 @@ OutgoingBuffers::OutgoingBuffers(const py::sequence& objects,
   }
 }
 
-OutgoingBuffers::~OutgoingBuffers() { release(); }
+OutgoingBuffers::~OutgoingBuffers() {
+  release();
+}
 
 void OutgoingBuffers::release() {
   for (auto& buffer : small_) {
@@ -93,10 +95,9 @@ void OutgoingBuffers::add(py::handle object, const std::shared_ptr<ReleaseQueue>
     return;
   }
   auto held = std::make_unique<Py_buffer>(view);
-  const std::shared_ptr<const void> owner(
-      held.release(), [queue](const void* buffer) {
-        queue->push(static_cast<Py_buffer*>(const_cast<void*>(buffer)));
-      });
+  const std::shared_ptr<const void> owner(held.release(), [queue](const void* buffer) {
+    queue->push(static_cast<Py_buffer*>(const_cast<void*>(buffer)));
+  });
   list_.push_back({owner, bytes});
 }
 

@@ -495,7 +495,7 @@ class _ControlResult(AsyncResult):
         super().__init__(client, requests, fname, targets)
 
     def _read_value(self, index: int) -> Any:
-        request = self._requests[index]
+        request = self.requests[index]
         if request.local_error[0]:
             return super()._read_value(index)
         content = json.loads(request.content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import pickle
 from collections.abc import Mapping, Sequence
 from types import FunctionType
@@ -42,19 +43,20 @@ class CallPacker:
                 closure = tuple(cell.cell_contents for cell in f.__closure__)
             except ValueError:  # a cell that is still empty
                 return None
+        defaults = f.__defaults__ or ()
         kwdefaults = f.__kwdefaults__ or {}
         annotations = f.__annotations__
-        values = (
-            *closure,
-            *(f.__defaults__ or ()),
-            *kwdefaults.values(),
-            *annotations.values(),
-        )
+        values = (*closure, *defaults, *kwdefaults.values(), *annotations.values())
         for value in values:
-            if type(value) not in _CONSTANTS and not isinstance(value, type):
+            if type(value) not in _CONSTANTS and getattr(value, "__module__", "") != "builtins":
                 return None
-        names = (*kwdefaults, *annotations)
-        return (f.__code__, f.__module__, f.__name__, f.__defaults__, values, names)
+        counts = (len(defaults), len(kwdefaults))
+        return (f.__code__, f.__module__, f.__name__, *counts, *values, *kwdefaults, *annotations)
+
+    @staticmethod
+    def _same(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+        """Tell whether two functions are the same; 1 and True are equal but not the same."""
+        return len(a) == len(b) and all(map(operator.is_, a, b))
 
     def pack_function(self, f: Any) -> Any:
         """Return the function in a form that is cheap to pack."""
@@ -66,7 +68,7 @@ class CallPacker:
             return f
         known = self._known.get(f)
         parts = self._parts(f)
-        if known is not None and parts is not None and known[0] == parts:
+        if known is not None and parts is not None and self._same(known[0], parts):
             return known[1]
         packed = serialize.PrePickled(f)
         if parts is not None:

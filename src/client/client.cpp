@@ -1,9 +1,8 @@
 #include "ipyfleet/client.hpp"
 
-#include <unistd.h>
-
 #include <charconv>
 #include <chrono>
+#include <unistd.h>
 #include <utility>
 
 #include "client/client_reactor.hpp"
@@ -98,9 +97,9 @@ class Client::Impl {
                         "a request needs a type, and the uuid of an engine exactly when its route "
                         "is engine or control");
     }
-    auto state = board_.add(std::string(spec.type), std::string(spec.engine_uuid),
-                            spec.route == Route::engine || spec.route == Route::balanced,
-                            wall_now());
+    auto state =
+        board_.add(std::string(spec.type), std::string(spec.engine_uuid),
+                   spec.route == Route::engine || spec.route == Route::balanced, wall_now());
     const bool taken = reactor_.submit({.number = state->number,
                                         .channel = to_channel(spec.route),
                                         .type = std::string(spec.type),
@@ -171,11 +170,17 @@ Client::Impl& Client::impl() const {
   return *impl_;
 }
 
-std::vector<EngineInfo> Client::engines() const { return impl().board_.engines(); }
+std::vector<EngineInfo> Client::engines() const {
+  return impl().board_.engines();
+}
 
-std::uint64_t Client::engines_version() const { return impl_->board_.engines_version(); }
+std::uint64_t Client::engines_version() const {
+  return impl_->board_.engines_version();
+}
 
-bool Client::wait_connected(Timeout timeout) const { return impl().board_.wait_listed(timeout); }
+bool Client::wait_connected(Timeout timeout) const {
+  return impl().board_.wait_listed(timeout);
+}
 
 bool Client::wait_for_engines(std::size_t count, Timeout timeout) const {
   const bool enough = impl().board_.wait_engines(count, timeout);
@@ -185,7 +190,9 @@ bool Client::wait_for_engines(std::size_t count, Timeout timeout) const {
   return enough;
 }
 
-Request Client::send(const RequestSpec& spec) { return impl().send(spec); }
+Request Client::send(const RequestSpec& spec) {
+  return impl().send(spec);
+}
 
 Request Client::apply(std::string_view engine_uuid, std::span<const Buffer> buffers) {
   constexpr std::string_view task_metadata =
@@ -229,16 +236,28 @@ std::vector<std::string> Client::outstanding() const {
   return impl().msg_ids(impl().board_.outstanding());
 }
 
-std::size_t Client::outstanding_count() const { return impl().board_.outstanding_count(); }
+std::size_t Client::outstanding_count() const {
+  return impl().board_.outstanding_count();
+}
 
-std::vector<std::string> Client::history() const { return impl().msg_ids(impl().board_.history()); }
+std::vector<std::string> Client::history() const {
+  return impl().msg_ids(impl().board_.history());
+}
 
-const std::string& Client::session() const { return impl_->session_; }
+const std::string& Client::session() const {
+  return impl_->session_;
+}
 
-const std::string& Client::file() const { return impl_->found_.file; }
+const std::string& Client::file() const {
+  return impl_->found_.file;
+}
 
-bool Client::closed() const { return impl().board_.closed(); }
+bool Client::closed() const {
+  return impl().board_.closed();
+}
 
-void Client::close() { impl().reactor_.stop(); }
+void Client::close() {
+  impl().reactor_.stop();
+}
 
 }  // namespace ipf

@@ -85,10 +85,17 @@ struct Closed {
   std::string reason{};
 };
 
-using ClientEvent =
-    std::variant<Started, RequestSubmitted, ReplyArrived, EnginesListed, EngineRegistered,
-                 EngineUnregistered, OutputPublished, OutputEnded, ControllerShutDown, TimePassed,
-                 Closed>;
+using ClientEvent = std::variant<Started,
+                                 RequestSubmitted,
+                                 ReplyArrived,
+                                 EnginesListed,
+                                 EngineRegistered,
+                                 EngineUnregistered,
+                                 OutputPublished,
+                                 OutputEnded,
+                                 ControllerShutDown,
+                                 TimePassed,
+                                 Closed>;
 
 // ---- actions ------------------------------------------------------------------------------------
 
@@ -133,9 +140,15 @@ struct ClientNote {
   std::string text{};
 };
 
-using ClientAction =
-    std::variant<SendRequest, CompleteRequest, FailRequest, KeepOutput, MarkTruncated, EndOutput,
-                 PublishEngines, CloseClient, ClientNote>;
+using ClientAction = std::variant<SendRequest,
+                                  CompleteRequest,
+                                  FailRequest,
+                                  KeepOutput,
+                                  MarkTruncated,
+                                  EndOutput,
+                                  PublishEngines,
+                                  CloseClient,
+                                  ClientNote>;
 using ClientActions = std::vector<ClientAction>;
 
 }  // namespace ipf::client

@@ -13,9 +13,13 @@ namespace ipf::client {
 
 namespace {
 
-bool has_output(Channel channel) { return channel == Channel::mux || channel == Channel::task; }
+bool has_output(Channel channel) {
+  return channel == Channel::mux || channel == Channel::task;
+}
 
-ClientNote debug_note(std::string text) { return {LogLevel::debug, std::move(text)}; }
+ClientNote debug_note(std::string text) {
+  return {LogLevel::debug, std::move(text)};
+}
 
 }  // namespace
 
@@ -233,9 +237,9 @@ void ClientMachine::keep_open(RequestNumber number, ClientActions& actions) {
     }
     open_.pop_front();
     if (!ended) {
-      actions.emplace_back(ClientNote{
-          LogLevel::warning, "gave up waiting for the end of the output of request " +
-                                 std::to_string(oldest->first) + ": too many are open"});
+      actions.emplace_back(
+          ClientNote{LogLevel::warning, "gave up waiting for the end of the output of request " +
+                                            std::to_string(oldest->first) + ": too many are open"});
       end_output(oldest, actions);
     }
   }
@@ -326,8 +330,7 @@ void ClientMachine::on(TimePoint /*now*/, Closed& event, ClientActions& actions)
   for (const RequestNumber number : numbers) {
     const RequestState& request = requests_.at(number);
     if (request.waiting) {
-      actions.emplace_back(
-          FailRequest{number, {.ename = "ClientClosed", .evalue = event.reason}});
+      actions.emplace_back(FailRequest{number, {.ename = "ClientClosed", .evalue = event.reason}});
     }
     if (request.output_open || !has_output(request.channel)) {
       actions.emplace_back(EndOutput{number});

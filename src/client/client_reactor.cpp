@@ -96,9 +96,13 @@ ClientReactor::ClientReactor(const FoundConnection& connection,
   thread_ = std::jthread([this](const std::stop_token& stopping) { run(stopping); });
 }
 
-ClientReactor::~ClientReactor() { stop(); }
+ClientReactor::~ClientReactor() {
+  stop();
+}
 
-bool ClientReactor::submit(NewRequest request) { return mailbox_.push(std::move(request)); }
+bool ClientReactor::submit(NewRequest request) {
+  return mailbox_.push(std::move(request));
+}
 
 void ClientReactor::wake() {
   if (sleeping_.exchange(false)) {

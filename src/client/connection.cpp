@@ -65,8 +65,8 @@ Result<FoundConnection> find_connection(const ConnectOptions& options) {
     }
     found.info = std::move(*info);
   }
-  IPF_TRY(check_supported(found.info,
-                          found.file.empty() ? "the connection information" : found.file));
+  IPF_TRY(
+      check_supported(found.info, found.file.empty() ? "the connection information" : found.file));
   auto interface = reachable_interface(found.info.interface, found.info.location);
   if (!interface) {
     return unexpected(interface.error());

@@ -11,8 +11,12 @@ namespace {
 
 using Read = MessageReader::Read;
 
-Read nothing() { return std::optional<ClientEvent>(); }
-Read event(ClientEvent happened) { return std::optional<ClientEvent>(std::move(happened)); }
+Read nothing() {
+  return std::optional<ClientEvent>();
+}
+Read event(ClientEvent happened) {
+  return std::optional<ClientEvent>(std::move(happened));
+}
 
 std::optional<Engine> read_engine(const Json& content) {
   const auto id = content.find("id");
@@ -66,8 +70,7 @@ Result<std::optional<RequestNumber>> MessageReader::parent_number(const Message&
   }
   const std::string_view digits = parent->msg_id.substr(prefix_.size());
   RequestNumber number = 0;
-  const auto [end, failure] =
-      std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
   if (failure != std::errc() || end != digits.data() + digits.size()) {
     return std::optional<RequestNumber>();
   }

@@ -14,7 +14,9 @@ const Message* reply_of(const client::RequestState& state) {
   return state.done.load() && state.reply ? &*state.reply : nullptr;
 }
 
-Buffer to_buffer(SharedBytes shared) { return {std::move(shared.owner), shared.bytes}; }
+Buffer to_buffer(SharedBytes shared) {
+  return {std::move(shared.owner), shared.bytes};
+}
 
 std::vector<Buffer> buffers_of(const Message& message) {
   std::vector<Buffer> out;
@@ -27,31 +29,49 @@ std::vector<Buffer> buffers_of(const Message& message) {
 
 }  // namespace
 
-std::uint64_t Request::number() const { return state_->number; }
+std::uint64_t Request::number() const {
+  return state_->number;
+}
 
 std::string Request::msg_id() const {
   return state_->origin->msg_id_prefix + std::to_string(state_->number);
 }
 
-const std::string& Request::type() const { return state_->type; }
+const std::string& Request::type() const {
+  return state_->type;
+}
 
-const std::string& Request::target() const { return state_->target; }
+const std::string& Request::target() const {
+  return state_->target;
+}
 
-std::int64_t Request::submitted_microseconds() const { return state_->submitted.microseconds; }
+std::int64_t Request::submitted_microseconds() const {
+  return state_->submitted.microseconds;
+}
 
-bool Request::done() const { return state_->done.load(); }
+bool Request::done() const {
+  return state_->done.load();
+}
 
-bool Request::output_done() const { return state_->output_done.load(); }
+bool Request::output_done() const {
+  return state_->output_done.load();
+}
 
-Status Request::status() const { return done() ? state_->status : Status::pending; }
+Status Request::status() const {
+  return done() ? state_->status : Status::pending;
+}
 
 std::int64_t Request::received_microseconds() const {
   return done() ? state_->received.microseconds : 0;
 }
 
-std::string Request::local_error_name() const { return done() ? state_->failure.ename : ""; }
+std::string Request::local_error_name() const {
+  return done() ? state_->failure.ename : "";
+}
 
-std::string Request::local_error_text() const { return done() ? state_->failure.evalue : ""; }
+std::string Request::local_error_text() const {
+  return done() ? state_->failure.evalue : "";
+}
 
 std::string_view Request::reply_header() const {
   const Message* reply = reply_of(*state_);
@@ -78,8 +98,7 @@ Outputs Request::outputs() const {
   Outputs out{.truncated = state_->truncated};
   out.items.reserve(state_->outputs.size());
   for (const auto& part : state_->outputs) {
-    out.items.push_back(
-        {part.type, std::string(part.message.content()), buffers_of(part.message)});
+    out.items.push_back({part.type, std::string(part.message.content()), buffers_of(part.message)});
   }
   return out;
 }
@@ -109,10 +128,16 @@ Completions::Completions(Completions&&) noexcept = default;
 Completions& Completions::operator=(Completions&&) noexcept = default;
 Completions::~Completions() = default;
 
-std::vector<std::uint32_t> Completions::next(Timeout timeout) { return watch_->next(timeout); }
+std::vector<std::uint32_t> Completions::next(Timeout timeout) {
+  return watch_->next(timeout);
+}
 
-bool Completions::wait_all(Timeout timeout) { return watch_->wait_all(timeout); }
+bool Completions::wait_all(Timeout timeout) {
+  return watch_->wait_all(timeout);
+}
 
-std::size_t Completions::open() const { return watch_->open(); }
+std::size_t Completions::open() const {
+  return watch_->open();
+}
 
 }  // namespace ipf

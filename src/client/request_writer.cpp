@@ -1,7 +1,6 @@
 #include "client/request_writer.hpp"
 
 #include <unistd.h>
-
 #include <utility>
 
 #include "protocol/json_text.hpp"

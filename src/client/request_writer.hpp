@@ -12,7 +12,8 @@ namespace ipf::client {
 /// Makes requests into signed messages whose msg_id ends in the request's number.
 ///
 /// Like Session, but the number is the caller's: it is given out when a request is submitted, on
-/// any thread, and callers know the msg_id long before the IO thread builds the message. One thread.
+/// any thread, and callers know the msg_id long before the IO thread builds the message. One
+/// thread.
 class RequestWriter {
  public:
   /// `signer` must outlive the writer.

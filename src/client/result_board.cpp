@@ -1,9 +1,8 @@
 #include "client/result_board.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
+#include <unistd.h>
 
 #include "core/check.hpp"
 
@@ -62,7 +61,8 @@ void RequestState::tell(const std::shared_ptr<Watch>& watch, std::uint32_t index
 }
 
 ResultBoard::ResultBoard(const ClientLimits& limits, std::string msg_id_prefix)
-    : limits_(limits), origin_(std::make_shared<const Origin>(Origin{std::move(msg_id_prefix), getpid()})) {}
+    : limits_(limits),
+      origin_(std::make_shared<const Origin>(Origin{std::move(msg_id_prefix), getpid()})) {}
 
 StatePtr ResultBoard::add(std::string type, std::string target, bool listed, WallTime now) {
   auto state = std::make_shared<RequestState>();

@@ -26,18 +26,23 @@ Result<BroadcastMetadata> read_metadata(const Message& request) {
   out.coalescing = metadata->value("is_coalescing", Json(false)) == Json(true);
   const auto targets = metadata->find("targets");
   if (targets == metadata->end() || !targets->is_array() || targets->size() > targets_max) {
-    return unexpected(ErrorCode::malformed, "metadata: 'targets' must be a list of [uuid, id] pairs");
+    return unexpected(ErrorCode::malformed,
+                      "metadata: 'targets' must be a list of [uuid, id] pairs");
   }
   for (const auto& pair : *targets) {
-    if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string() || !pair[1].is_number_integer()) {
-      return unexpected(ErrorCode::malformed, "metadata: 'targets' must be a list of [uuid, id] pairs");
+    if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string() ||
+        !pair[1].is_number_integer()) {
+      return unexpected(ErrorCode::malformed,
+                        "metadata: 'targets' must be a list of [uuid, id] pairs");
     }
     out.targets.push_back({pair[0].get<std::string>(), EngineId{pair[1].get<std::int32_t>()}});
   }
   return out;
 }
 
-Json target_pair(const BroadcastTarget& target) { return Json::array({target.uuid, target.id.value}); }
+Json target_pair(const BroadcastTarget& target) {
+  return Json::array({target.uuid, target.id.value});
+}
 
 std::string leg_msg_id(std::string_view msg_id, const BroadcastTarget& target) {
   return std::string(msg_id) + "_" + target.uuid;
@@ -52,17 +57,24 @@ std::string leg_header(const Message& request, const std::string& msg_id) {
 
 }  // namespace
 
-BroadcastReactor::BroadcastReactor(NetContext& context, const Signer& signer, HubMailbox& /*hub*/, Log& log)
+BroadcastReactor::BroadcastReactor(NetContext& context,
+                                   const Signer& signer,
+                                   HubMailbox& /*hub*/,
+                                   Log& log)
     : signer_(signer),
       log_(log),
       session_(new_session_id(), user_name(), signer),
-      clients_(context, SocketKind::router, {.identity = "sub_scheduler_0", .handover = true}),
-      engines_(context, SocketKind::router, {.identity = "sub_scheduler_0", .mandatory = true, .handover = true}),
+      clients_(context, SocketKind::router, {.identity = "sub_scheduler_0"}),
+      engines_(context,
+               SocketKind::router,
+               {.identity = "sub_scheduler_0", .mandatory = true}),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
-      outbox_(engines_,
-              [this](const std::string& uuid, const std::string& /*msg_id*/, const Message& /*request*/) {
-                log_.warning("broadcast::engine '" + printable(uuid) + "' cannot be reached");
-              }),
+      outbox_(
+          engines_,
+          [this](
+              const std::string& uuid, const std::string& /*msg_id*/, const Message& /*request*/) {
+            log_.warning("broadcast::engine '" + printable(uuid) + "' cannot be reached");
+          }),
       rejections_(log, "broadcast") {}
 
 void BroadcastReactor::run(const std::stop_token& stop) {
@@ -109,13 +121,19 @@ void BroadcastReactor::receive_requests() {
     }
     auto request = accept_message(std::move(*frames), signer_, replays_);
     if (!request || request->identity_count() < 1) {
-      rejections_.note(now_, "a request", request ? Error{ErrorCode::malformed, "no identity"} : request.error());
+      rejections_.note(now_, "a request",
+                       request ? Error{ErrorCode::malformed, "no identity"} : request.error());
       continue;
     }
     const auto header = reader_.read_header(*request);
     auto metadata = read_metadata(*request);
     if (!header || !metadata) {
       rejections_.note(now_, "a request", header ? metadata.error() : header.error());
+      continue;
+    }
+    // The fast reader takes some headers that make_leg() could not rewrite; such a call would hang.
+    if (const auto rewritable = parse_json_object(request->header(), "header"); !rewritable) {
+      rejections_.note(now_, "a request", rewritable.error());
       continue;
     }
     std::string msg_id(header->msg_id);
@@ -134,7 +152,8 @@ void BroadcastReactor::receive_replies() {
     }
     auto reply = verify_message(std::move(*frames), signer_);
     if (!reply || reply->identity_count() < 2) {
-      rejections_.note(now_, "a reply", reply ? Error{ErrorCode::malformed, "it names no client"} : reply.error());
+      rejections_.note(now_, "a reply",
+                       reply ? Error{ErrorCode::malformed, "it names no client"} : reply.error());
       continue;
     }
     const auto metadata = parse_json_object(reply->metadata(), "metadata");
@@ -158,7 +177,8 @@ void BroadcastReactor::step(BroadcastEvent event) {
   actions_.clear();
 }
 
-std::optional<Message> BroadcastReactor::make_leg(const Message& request, const BroadcastTarget& target) {
+std::optional<Message> BroadcastReactor::make_leg(const Message& request,
+                                                  const BroadcastTarget& target) {
   auto header = parse_json_object(request.header(), "header");
   auto metadata = parse_json_object(request.metadata(), "metadata");
   if (!header || !metadata) {
@@ -205,9 +225,12 @@ void BroadcastReactor::perform(FailLeg& action) {
                                           {"is_coalescing", false},
                                           {"original_msg_id", action.msg_id}});
   const std::string content = error_content(action.failure);
-  clients_.send(session_.make(
-      {.type = "apply_reply", .parent = parent, .metadata = metadata, .content = content, .identities = route},
-      wall_now()));
+  clients_.send(session_.make({.type = "apply_reply",
+                               .parent = parent,
+                               .metadata = metadata,
+                               .content = content,
+                               .identities = route},
+                              wall_now()));
 }
 
 void BroadcastReactor::perform(SendCoalesced& action) {
@@ -253,6 +276,8 @@ void BroadcastReactor::perform(SendCoalesced& action) {
                               wall_now()));
 }
 
-void BroadcastReactor::perform(TaskLog& action) { log_.write(action.level, action.text); }
+void BroadcastReactor::perform(TaskLog& action) {
+  log_.write(action.level, action.text);
+}
 
 }  // namespace ipf

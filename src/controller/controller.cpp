@@ -89,7 +89,10 @@ struct Controller::Parts {
   std::vector<std::jthread> threads{};
 };
 
-Result<void> Controller::Parts::bind(Socket& socket, const std::string& ip, PortPool& pool, int& port) {
+Result<void> Controller::Parts::bind(Socket& socket,
+                                     const std::string& ip,
+                                     PortPool& pool,
+                                     int& port) {
   auto bound = socket.bind("tcp://" + ip, pool.take(&common_ports));
   if (!bound) {
     return unexpected(bound.error());
@@ -98,10 +101,11 @@ Result<void> Controller::Parts::bind(Socket& socket, const std::string& ip, Port
   return {};
 }
 
-Result<void> Controller::Parts::take_pools(const ConnectionInfo& client, const ConnectionInfo& engine) {
-  for (auto [text, pool] : {std::pair{&options.ports, &common_ports},
-                            std::pair{&options.client_ports, &client_ports},
-                            std::pair{&options.engine_ports, &engine_ports}}) {
+Result<void> Controller::Parts::take_pools(const ConnectionInfo& client,
+                                           const ConnectionInfo& engine) {
+  for (auto [text, pool] :
+       {std::pair{&options.ports, &common_ports}, std::pair{&options.client_ports, &client_ports},
+        std::pair{&options.engine_ports, &engine_ports}}) {
     auto parsed = PortPool::parse(*text);
     if (!parsed) {
       return unexpected(parsed.error());
@@ -111,15 +115,19 @@ Result<void> Controller::Parts::take_pools(const ConnectionInfo& client, const C
   if (options.registration_port != 0) {
     engine_ports.put_first(options.registration_port);
   }
-  if (engine.registration != 0) {  // --reuse: every socket gets its old port, in the order of listen()
+  if (engine.registration !=
+      0) {  // --reuse: every socket gets its old port, in the order of listen()
     engine_ports = {};
     client_ports = {};
-    std::vector<int> in_order{engine.registration, engine.control, engine.mux, engine.task, engine.iopub, engine.hb_ping, engine.hb_pong};
+    std::vector<int> in_order{engine.registration, engine.control, engine.mux,    engine.task,
+                              engine.iopub,        engine.hb_ping, engine.hb_pong};
     in_order.insert(in_order.end(), engine.broadcast.begin(), engine.broadcast.end());
     for (auto port = in_order.rbegin(); port != in_order.rend(); ++port) {
       engine_ports.put_first(*port);
     }
-    for (const int port : {client.broadcast.empty() ? 0 : client.broadcast.front(), client.notification, client.iopub, client.task, client.mux, client.control}) {
+    for (const int port :
+         {client.broadcast.empty() ? 0 : client.broadcast.front(), client.notification,
+          client.iopub, client.task, client.mux, client.control}) {
       client_ports.put_first(port);
     }
   }
@@ -135,7 +143,8 @@ Result<void> Controller::Parts::listen(ConnectionInfo client, ConnectionInfo eng
   IPF_TRY(bind(hub.registration(), engine_ip, engine_ports, engine.registration));
   client.registration = engine.registration;
   if (client_ip != engine_ip) {
-    if (const auto both = hub.registration().bind("tcp://" + client_ip, client.registration); !both) {
+    if (const auto both = hub.registration().bind("tcp://" + client_ip, client.registration);
+        !both) {
       return unexpected(both.error());
     }
   }
@@ -153,14 +162,15 @@ Result<void> Controller::Parts::listen(ConnectionInfo client, ConnectionInfo eng
   IPF_TRY(bind(hub.notification(), client_ip, client_ports, client.notification));
   IPF_TRY(bind(broadcasts.clients(), client_ip, client_ports, client.broadcast[0]));
   start_threads();
-  log.info("Hub listening on tcp://" + client_ip + ":" + std::to_string(client.registration) + " for registration.");
+  log.info("Hub listening on tcp://" + client_ip + ":" + std::to_string(client.registration) +
+           " for registration.");
   announce();
   const auto& paths = options.paths;
+  files_written = true;  // from here on: the client file must not stay if the engine file fails
   log.info("writing connection info to " + paths.client_file().string());
   IPF_TRY(write_connection_file(paths.client_file(), client, PeerRole::client));
   log.info("writing connection info to " + paths.engine_file().string());
   IPF_TRY(write_connection_file(paths.engine_file(), engine, PeerRole::engine));
-  files_written = true;
   return {};
 }
 
@@ -181,7 +191,8 @@ void Controller::Parts::start_thread(Reactor& reactor, const char* name) {
     try {
       reactor.run(stop.get_token());
     } catch (const std::exception& error) {
-      log.error(std::string("the ") + name + " thread failed, the controller ends: " + error.what());
+      log.error(std::string("the ") + name +
+                " thread failed, the controller ends: " + error.what());
       thread_failed = true;
     }
     finished.signal();
@@ -189,13 +200,14 @@ void Controller::Parts::start_thread(Reactor& reactor, const char* name) {
 }
 
 void Controller::Parts::start_threads() {
-  hub.connect({.to_tasks = [this](TaskCommand command) { tasks.commands().push(std::move(command)); },
-               .to_relays =
-                   [this](const RelayCommand& command) {
-                     relays.commands().push(command);
-                     broadcasts.commands().push(command);
-                   },
-               .stop_controller = [this] { finished.signal(); }});
+  hub.connect(
+      {.to_tasks = [this](TaskCommand command) { tasks.commands().push(std::move(command)); },
+       .to_relays =
+           [this](const RelayCommand& command) {
+             relays.commands().push(command);
+             broadcasts.commands().push(command);
+           },
+       .stop_controller = [this] { finished.signal(); }});
   start_thread(hub, "hub");
   start_thread(tasks, "task scheduler");
   start_thread(relays, "relay");
@@ -221,17 +233,22 @@ Controller::~Controller() {
   }
 }
 
-int Controller::finished_fd() const { return parts_->finished.fd(); }
+int Controller::finished_fd() const {
+  return parts_->finished.fd();
+}
 
-bool Controller::failed() const { return parts_->thread_failed; }
+bool Controller::failed() const {
+  return parts_->thread_failed;
+}
 
 namespace {
 
 Result<void> check_exposure(const ControllerOptions& options) {
   if (!options.secure && (!is_loopback(options.client_ip) || !is_loopback(options.engine_ip))) {
-    return unexpected(ErrorCode::invalid_argument,
-                      "--no-secure lets anybody on the network run code as you; it is refused unless the "
-                      "controller listens on 127.0.0.1 only");
+    return unexpected(
+        ErrorCode::invalid_argument,
+        "--no-secure lets anybody on the network run code as you; it is refused unless the "
+        "controller listens on 127.0.0.1 only");
   }
   return {};
 }
@@ -252,7 +269,8 @@ ConnectionInfo basic_info(const ControllerOptions& options, const std::string& k
 Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& options, Log& log) {
   IPF_TRY(check_exposure(options));
   IPF_TRY(make_profile(options.paths));
-  auto lock = InstanceLock::take(options.paths.pid() / ("ipcontroller" + options.paths.dashed_id() + ".lock"));
+  auto lock = InstanceLock::take(options.paths.pid() /
+                                 ("ipcontroller" + options.paths.dashed_id() + ".lock"));
   if (!lock) {
     return unexpected(lock.error());
   }
@@ -262,13 +280,17 @@ Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& o
   if (options.reuse) {
     const auto old_client = read_connection_file(options.paths.client_file(), PeerRole::client);
     const auto old_engine = read_connection_file(options.paths.engine_file(), PeerRole::engine);
-    if (old_client && old_engine && old_client->key == old_engine->key) {
+    const bool agree = old_client && old_engine && old_client->key == old_engine->key &&
+                       old_client->registration == old_engine->registration &&
+                       old_client->signature_scheme == old_engine->signature_scheme;
+    // A file without a key must not switch signatures off behind check_exposure().
+    if (agree && (!options.secure || !old_client->key.empty())) {
       client = *old_client;
       engine = *old_engine;
       key = client.key;
     }
   }
-  auto signer = Signer::create(key);
+  auto signer = Signer::create(key, client.signature_scheme);
   if (!signer) {
     return unexpected(signer.error());
   }

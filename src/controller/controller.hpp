@@ -34,7 +34,8 @@ struct ControllerOptions {
   Duration registration_timeout{std::chrono::seconds(30)};
 };
 
-/// A whole controller: hub, task scheduler and relays, each in a thread of its own, in this process.
+/// A whole controller: hub, task scheduler and relays, each in a thread of its own, in this
+/// process.
 ///
 /// If one of the threads ends by an error the controller stops as a whole: half a controller that
 /// looks alive is worse than none.

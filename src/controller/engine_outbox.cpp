@@ -16,7 +16,10 @@ SendResult EngineOutbox::try_send(const std::string& engine_uuid, const Message&
   return socket_.send(route, request.frames(), request.identity_count());
 }
 
-void EngineOutbox::send(TimePoint now, const std::string& engine_uuid, const std::string& msg_id, const Message& request) {
+void EngineOutbox::send(TimePoint now,
+                        const std::string& engine_uuid,
+                        const std::string& msg_id,
+                        const Message& request) {
   const auto waiting = kept_.find(engine_uuid);
   if (waiting == kept_.end() && try_send(engine_uuid, request) == SendResult::sent) {
     return;

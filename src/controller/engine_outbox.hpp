@@ -14,17 +14,21 @@ namespace ipf {
 /// Sends requests to engines through a ROUTER that reports unknown destinations.
 ///
 /// An engine is announced when its heart answers, but its shell connections are others and may
-/// come a little later; libzmq would drop what is sent in between. Such messages are kept, in order,
-/// and tried again until the engine's connection is there or `patience` is over. One thread.
+/// come a little later; libzmq would drop what is sent in between. Such messages are kept, in
+/// order, and tried again until the engine's connection is there or `patience` is over. One thread.
 class EngineOutbox {
  public:
   /// `give_up` gets a message that could not be sent in time.
-  using GiveUp = std::function<void(const std::string& engine_uuid, const std::string& msg_id, const Message&)>;
+  using GiveUp = std::function<void(
+      const std::string& engine_uuid, const std::string& msg_id, const Message&)>;
 
   EngineOutbox(Socket& socket, GiveUp give_up) : socket_(socket), give_up_(std::move(give_up)) {}
 
   /// Sends `[engine, client, <IDS|MSG>, ...]`, where client is the request's first identity.
-  void send(TimePoint now, const std::string& engine_uuid, const std::string& msg_id, const Message& request);
+  void send(TimePoint now,
+            const std::string& engine_uuid,
+            const std::string& msg_id,
+            const Message& request);
   /// Tries what is kept again.
   void retry(TimePoint now);
   /// The engine is gone; what is kept for it is dropped.

@@ -19,15 +19,19 @@ constexpr std::string_view resubmitter = "ipyfleet-resubmitted";
 
 }  // namespace
 
-HubReactor::HubReactor(NetContext& context, const Signer& signer, const Options& options, std::unique_ptr<Store> store, Log& log)
+HubReactor::HubReactor(NetContext& context,
+                       const Signer& signer,
+                       const Options& options,
+                       std::unique_ptr<Store> store,
+                       Log& log)
     : signer_(signer),
       log_(log),
       engine_state_file_(options.engine_state_file),
       store_(std::move(store)),
-      registration_(context, SocketKind::router, {.handover = true}),
+      registration_(context, SocketKind::router, {}),
       notification_(context, SocketKind::pub),
       hb_ping_(context, SocketKind::xpub, {.verbose = true}),
-      hb_pong_(context, SocketKind::router, {.handover = true}),
+      hb_pong_(context, SocketKind::router, {}),
       inbox_(mailbox_capacity, [this] { wakeup_.signal(); }),
       machine_(options.hub, *store_),
       hearts_(options.hearts, steady_now()),
@@ -47,8 +51,8 @@ void HubReactor::run(const std::stop_token& stop) {
     wall_ = wall_now();
     if (poller.ready(wakeup)) {
       wakeup_.drain();
-      take_inbox();
     }
+    take_inbox();  // before questions: their answers must know all that has happened
     if (poller.ready(requests)) {
       receive_requests();
     }
@@ -85,7 +89,8 @@ void HubReactor::receive_requests() {
     }
     auto request = accept_message(std::move(*frames), signer_, replays_);
     if (!request || request->identity_count() < 1) {
-      rejections_.note(now_, "a request", request ? Error{ErrorCode::malformed, "no identity"} : request.error());
+      rejections_.note(now_, "a request",
+                       request ? Error{ErrorCode::malformed, "no identity"} : request.error());
       continue;
     }
     const auto header = reader_.read_header(*request);
@@ -94,8 +99,9 @@ void HubReactor::receive_requests() {
       continue;
     }
     const auto content = parse_json_object(request->content(), "content");
-    DecodedRequest decoded = content ? decode_hub_request(header->msg_type, *content)
-                                     : DecodedRequest{RemoteFailure{"ValueError", content.error().message}};
+    DecodedRequest decoded =
+        content ? decode_hub_request(header->msg_type, *content)
+                : DecodedRequest{RemoteFailure{"ValueError", content.error().message}};
     step(HubRequestReceived{.request = std::move(*request), .decoded = std::move(decoded)});
   }
 }
@@ -189,9 +195,11 @@ void HubReactor::perform(ExpectHeart& action) {
   }
 }
 
-void HubReactor::perform(ForgetHeart& action) { hearts_.forget(action.uuid); }
+void HubReactor::perform(ForgetHeart& action) {
+  hearts_.forget(action.uuid);
+}
 
-void HubReactor::perform(ResubmitTask& action) {
+void HubReactor::perform(ResubmitTask& action) const {
   auto header = parse_json_object(action.original.header(), "header");
   if (!header) {
     return;
@@ -219,8 +227,12 @@ void HubReactor::perform(SaveEngineState& action) {
   }
 }
 
-void HubReactor::perform(StopController& /*action*/) { links_.stop_controller(); }
+void HubReactor::perform(StopController& /*action*/) const {
+  links_.stop_controller();
+}
 
-void HubReactor::perform(WriteLog& action) { log_.write(action.level, action.text); }
+void HubReactor::perform(WriteLog& action) {
+  log_.write(action.level, action.text);
+}
 
 }  // namespace ipf

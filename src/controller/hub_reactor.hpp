@@ -37,7 +37,11 @@ class HubReactor {
     std::function<void()> stop_controller{};
   };
 
-  HubReactor(NetContext& context, const Signer& signer, const Options& options, std::unique_ptr<Store> store, Log& log);
+  HubReactor(NetContext& context,
+             const Signer& signer,
+             const Options& options,
+             std::unique_ptr<Store> store,
+             Log& log);
 
   [[nodiscard]] Socket& registration() { return registration_; }
   [[nodiscard]] Socket& notification() { return notification_; }
@@ -64,9 +68,9 @@ class HubReactor {
   void perform(RetireEngine& action);
   void perform(ExpectHeart& action);
   void perform(ForgetHeart& action);
-  void perform(ResubmitTask& action);
+  void perform(ResubmitTask& action) const;
   void perform(SaveEngineState& action);
-  void perform(StopController& action);
+  void perform(StopController& action) const;
   void perform(WriteLog& action);
 
   const Signer& signer_;

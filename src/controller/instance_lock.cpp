@@ -1,12 +1,11 @@
 #include "controller/instance_lock.hpp"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
+#include <fcntl.h>
 #include <string>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "core/text.hpp"
 
@@ -21,9 +20,10 @@ Result<InstanceLock> InstanceLock::take(const std::filesystem::path& path) {
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     std::array<char, 16> pid{};
     const ssize_t got = pread(fd, pid.data(), pid.size() - 1, 0);
-    return unexpected(ErrorCode::unavailable, "a controller (pid " + std::string(got > 0 ? pid.data() : "?") +
-                                                  ") already runs for this profile and cluster id; stop it or "
-                                                  "give another --cluster-id");
+    return unexpected(ErrorCode::unavailable,
+                      "a controller (pid " + std::string(got > 0 ? pid.data() : "?") +
+                          ") already runs for this profile and cluster id; stop it or "
+                          "give another --cluster-id");
   }
   const std::string pid = std::to_string(getpid());
   if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {

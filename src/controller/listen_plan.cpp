@@ -25,9 +25,11 @@ Result<PortPool> PortPool::parse(std::string_view text) {
     int first = 0;
     int last = 0;
     if (!parse_port(part.substr(0, dash), first) ||
-        !parse_port(dash == std::string_view::npos ? part : part.substr(dash + 1), last) || last < first) {
-      return unexpected(ErrorCode::invalid_argument,
-                        "ports '" + printable(whole) + "': use numbers and ranges such as 10101-10110,10120");
+        !parse_port(dash == std::string_view::npos ? part : part.substr(dash + 1), last) ||
+        last < first) {
+      return unexpected(
+          ErrorCode::invalid_argument,
+          "ports '" + printable(whole) + "': use numbers and ranges such as 10101-10110,10120");
     }
     for (int port = first; port <= last; ++port) {
       pool.ports_.push_back(port);

@@ -21,19 +21,24 @@ std::string reply_type(std::string_view request_type) {
 
 }  // namespace
 
-PairRelay::PairRelay(NetContext& context, const Signer& signer, Options options, Session& session, Log& log)
+PairRelay::PairRelay(
+    NetContext& context, const Signer& signer, Options options, Session& session, Log& log)
     : signer_(signer),
       options_(std::move(options)),
       session_(session),
-      clients_(context, SocketKind::router, {.identity = options_.name + "_in", .handover = true}),
-      engines_(context, SocketKind::router, {.identity = options_.name + "_out", .mandatory = true, .handover = true}),
-      outbox_(engines_,
-              [this](const std::string& /*uuid*/, const std::string& /*msg_id*/, const Message& request) {
-                const auto header = reader_.read_header(request);
-                if (header) {
-                  answer_unknown(request, std::string(header->msg_type));
-                }
-              }),
+      clients_(context, SocketKind::router, {.identity = options_.name + "_in"}),
+      engines_(context,
+               SocketKind::router,
+               {.identity = options_.name + "_out", .mandatory = true}),
+      outbox_(
+          engines_,
+          [this](
+              const std::string& /*uuid*/, const std::string& /*msg_id*/, const Message& request) {
+            const auto header = reader_.read_header(request);
+            if (header) {
+              answer_unknown(request, header->msg_type);
+            }
+          }),
       rejections_(log, options_.name) {}
 
 void PairRelay::engine_retired(const std::string& uuid) {
@@ -85,8 +90,8 @@ void PairRelay::answer_unknown(const Message& request, std::string_view msg_type
   const std::array<std::string_view, 2> route{request.identity(0), engine};
   const std::string type = reply_type(msg_type);
   const std::string metadata = dump_json({{"status", "error"}, {"engine", engine}});
-  const std::string content =
-      error_content({"EngineError", "engine '" + printable(engine) + "' is not registered with this controller"});
+  const std::string content = error_content(
+      {"EngineError", "engine '" + printable(engine) + "' is not registered with this controller"});
   clients_.send(session_.make({.type = type,
                                .parent = request.header(),
                                .metadata = metadata,
@@ -103,7 +108,8 @@ void PairRelay::receive_replies(TimePoint now, std::vector<HubEvent>& to_hub) {
     }
     auto reply = verify_message(std::move(*frames), signer_);
     if (!reply || reply->identity_count() < 2) {
-      rejections_.note(now, "a reply", reply ? Error{ErrorCode::malformed, "it names no client"} : reply.error());
+      rejections_.note(now, "a reply",
+                       reply ? Error{ErrorCode::malformed, "it names no client"} : reply.error());
       continue;
     }
     const std::array<std::string_view, 2> route{reply->identity(1), reply->identity(0)};

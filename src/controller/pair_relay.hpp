@@ -24,8 +24,8 @@ namespace ipf {
 class PairRelay {
  public:
   struct Options {
-    std::string name{};          ///< "mux" or "control": log lines and socket identities
-    bool recorded{false};        ///< tell the hub about requests and replies
+    std::string name{};    ///< "mux" or "control": log lines and socket identities
+    bool recorded{false};  ///< tell the hub about requests and replies
   };
 
   PairRelay(NetContext& context, const Signer& signer, Options options, Session& session, Log& log);

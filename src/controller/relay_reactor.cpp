@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "core/text.hpp"
-#include "protocol/error_content.hpp"
 
 namespace ipf {
 
@@ -15,8 +14,8 @@ constexpr int burst = 256;
 
 /// The outputs that end up in a task's record or tell that an engine ends.
 bool concerns_hub(std::string_view type) {
-  constexpr std::array<std::string_view, 6> types{"stream",         "execute_input", "execute_result",
-                                                  "error", "display_data",  "shutdown_reply"};
+  constexpr std::array<std::string_view, 6> types{"stream", "execute_input", "execute_result",
+                                                  "error",  "display_data",  "shutdown_reply"};
   return std::find(types.begin(), types.end(), type) != types.end();
 }
 
@@ -45,7 +44,8 @@ void RelayReactor::run(const std::stop_token& stop) {
   const auto wakeup = poller.add_fd(wakeup_.fd());
   while (!stop.stop_requested()) {
     TimePoint now = steady_now();
-    poller.wait(now, std::min(mux_.next_deadline(now), control_.next_deadline(now)));
+    poller.wait(now, std::min({mux_.next_deadline(now), control_.next_deadline(now),
+                               hub_.next_deadline()}));
     now = steady_now();
     if (poller.ready(wakeup)) {
       wakeup_.drain();
@@ -53,23 +53,23 @@ void RelayReactor::run(const std::stop_token& stop) {
     }
     // Control first: an abort or a signal must not wait behind a burst of requests.
     if (poller.ready(control_in)) {
-      control_.receive_requests(now, to_hub_);
+      control_.receive_requests(now, hub_.events());
     }
     if (poller.ready(control_out)) {
-      control_.receive_replies(now, to_hub_);
+      control_.receive_replies(now, hub_.events());
     }
     if (poller.ready(mux_out)) {
-      mux_.receive_replies(now, to_hub_);
+      mux_.receive_replies(now, hub_.events());
     }
     if (poller.ready(outputs)) {
       receive_outputs(now);
     }
     if (poller.ready(mux_in)) {
-      mux_.receive_requests(now, to_hub_);
+      mux_.receive_requests(now, hub_.events());
     }
     mux_.retry(now);
     control_.retry(now);
-    hub_.push_all(to_hub_);
+    hub_.flush(now);
   }
 }
 
@@ -110,7 +110,7 @@ void RelayReactor::receive_outputs(TimePoint now) {
     if (const auto parent = reader_.read_parent(event.output)) {
       event.parent_msg_id = std::string(parent->msg_id);
     }
-    to_hub_.emplace_back(std::move(event));
+    hub_.events().emplace_back(std::move(event));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "controller/hub_link.hpp"
 #include "controller/pair_relay.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
@@ -33,7 +34,7 @@ class RelayReactor {
   void receive_outputs(TimePoint now);
 
   const Signer& signer_;
-  HubMailbox& hub_;
+  HubLink hub_;
   Session session_;
   PairRelay mux_;
   PairRelay control_;
@@ -44,7 +45,6 @@ class RelayReactor {
   HeaderReader reader_;
   RejectionLog rejected_outputs_;
   std::vector<RelayCommand> taken_;
-  std::vector<HubEvent> to_hub_;
 };
 
 }  // namespace ipf

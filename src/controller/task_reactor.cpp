@@ -1,5 +1,6 @@
 #include "controller/task_reactor.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -12,21 +13,30 @@ namespace {
 /// Messages taken from one socket before the other one gets its turn.
 constexpr int burst = 256;
 
-bool is_request(std::string_view type) { return type == "apply_request" || type == "execute_request"; }
+bool is_request(std::string_view type) {
+  return type == "apply_request" || type == "execute_request";
+}
 
 }  // namespace
 
-TaskReactor::TaskReactor(NetContext& context, const Signer& signer, const TaskMachineOptions& options, HubMailbox& hub, Log& log)
+TaskReactor::TaskReactor(NetContext& context,
+                         const Signer& signer,
+                         const TaskMachineOptions& options,
+                         HubMailbox& hub,
+                         Log& log)
     : signer_(signer),
       hub_(hub),
       log_(log),
-      clients_(context, SocketKind::router, {.identity = "task_in", .handover = true}),
-      engines_(context, SocketKind::router, {.identity = "task_out", .mandatory = true, .handover = true}),
+      clients_(context, SocketKind::router, {.identity = "task_in"}),
+      engines_(context,
+               SocketKind::router,
+               {.identity = "task_out", .mandatory = true}),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
       machine_(options),
-      outbox_(engines_, [this](const std::string& /*uuid*/, const std::string& msg_id, const Message& /*request*/) {
-        undeliverable_.push_back(msg_id);
-      }),
+      outbox_(engines_,
+              [this](const std::string& /*uuid*/,
+                     const std::string& msg_id,
+                     const Message& /*request*/) { undeliverable_.push_back(msg_id); }),
       session_(new_session_id(), user_name(), signer),
       rejections_(log, "task") {}
 
@@ -37,7 +47,8 @@ void TaskReactor::run(const std::stop_token& stop) {
   const auto wakeup_at = poller.add_fd(wakeup_.fd());
   while (!stop.stop_requested()) {
     TimePoint now = steady_now();
-    poller.wait(now, std::min(machine_.next_deadline(), outbox_.next_deadline(now)));
+    poller.wait(now, std::min({machine_.next_deadline(), outbox_.next_deadline(now),
+                               hub_.next_deadline()}));
     now = steady_now();
     if (poller.ready(wakeup_at)) {
       wakeup_.drain();
@@ -58,7 +69,7 @@ void TaskReactor::run(const std::stop_token& stop) {
     if (machine_.next_deadline() <= now) {
       step(now, TaskTimePassed{});
     }
-    hub_.push_all(to_hub_);
+    hub_.flush(now);
   }
 }
 
@@ -81,7 +92,9 @@ void TaskReactor::obey(TimePoint now, EngineRetired& command) {
   step(now, EngineLeft{.uuid = std::move(command.uuid)});
 }
 
-void TaskReactor::obey(TimePoint now, ResubmitTask& command) { submit(now, std::move(command.original)); }
+void TaskReactor::obey(TimePoint now, ResubmitTask& command) {
+  submit(now, std::move(command.original));
+}
 
 void TaskReactor::receive_requests(TimePoint now) {
   for (int i = 0; i < burst; ++i) {
@@ -106,8 +119,9 @@ void TaskReactor::submit(TimePoint now, Message request) {
   }
   std::string msg_id(header->msg_id);
   if (!is_request(header->msg_type)) {
-    refuse(request, msg_id, {"TypeError", "the task queue takes apply_request and execute_request, not '" +
-                                              printable(header->msg_type) + "'"});
+    refuse(request, msg_id,
+           {"TypeError", "the task queue takes apply_request and execute_request, not '" +
+                             printable(header->msg_type) + "'"});
     return;
   }
   auto options = reader_.read_task_options(request);
@@ -115,10 +129,14 @@ void TaskReactor::submit(TimePoint now, Message request) {
     refuse(request, msg_id, {"TypeError", "task " + options.error().message});
     return;
   }
-  step(now, TaskSubmitted{.msg_id = std::move(msg_id), .options = std::move(*options), .request = std::move(request)});
+  step(now, TaskSubmitted{.msg_id = std::move(msg_id),
+                          .options = std::move(*options),
+                          .request = std::move(request)});
 }
 
-void TaskReactor::refuse(const Message& request, const std::string& msg_id, const RemoteFailure& failure) {
+void TaskReactor::refuse(const Message& request,
+                         const std::string& msg_id,
+                         const RemoteFailure& failure) {
   NoteSubmission note{.msg_id = msg_id, .request = request};
   FailTask answer{.msg_id = msg_id, .engine_uuid = {}, .request = request, .failure = failure};
   perform({}, note);
@@ -138,7 +156,8 @@ void TaskReactor::receive_replies(TimePoint now) {
     }
     const auto parent = reader_.read_parent(*message);
     if (!parent || message->identity_count() < 2) {
-      rejections_.note(now, "a reply", parent ? Error{ErrorCode::malformed, "no client identity"} : parent.error());
+      rejections_.note(now, "a reply",
+                       parent ? Error{ErrorCode::malformed, "no client identity"} : parent.error());
       continue;
     }
     const auto metadata = reader_.read_reply_metadata(*message).value_or(ReplyMetadata{});
@@ -163,30 +182,30 @@ void TaskReactor::step(TimePoint now, TaskEvent event) {
 void TaskReactor::perform(TimePoint now, SendTask& action) {
   outbox_.send(now, action.engine_uuid, action.msg_id, action.request);
   if (action.first_sight) {
-    to_hub_.emplace_back(RequestSeen{.queue = TaskQueue::task,
-                                     .msg_id = std::move(action.msg_id),
-                                     .engine_uuid = std::move(action.engine_uuid),
-                                     .request = std::move(action.request)});
+    hub_.events().emplace_back(RequestSeen{.queue = TaskQueue::task,
+                                           .msg_id = std::move(action.msg_id),
+                                           .engine_uuid = std::move(action.engine_uuid),
+                                           .request = std::move(action.request)});
   } else {
-    to_hub_.emplace_back(
-        TaskAssigned{.msg_id = std::move(action.msg_id), .engine_uuid = std::move(action.engine_uuid)});
+    hub_.events().emplace_back(TaskAssigned{.msg_id = std::move(action.msg_id),
+                                            .engine_uuid = std::move(action.engine_uuid)});
   }
 }
 
 void TaskReactor::perform(TimePoint /*now*/, NoteSubmission& action) {
-  to_hub_.emplace_back(RequestSeen{.queue = TaskQueue::task,
-                                   .msg_id = std::move(action.msg_id),
-                                   .engine_uuid = {},
-                                   .request = std::move(action.request)});
+  hub_.events().emplace_back(RequestSeen{.queue = TaskQueue::task,
+                                         .msg_id = std::move(action.msg_id),
+                                         .engine_uuid = {},
+                                         .request = std::move(action.request)});
 }
 
 void TaskReactor::perform(TimePoint /*now*/, ForwardReply& action) {
   const std::array<std::string_view, 2> route{action.request.identity(0), action.engine_uuid};
   clients_.send(route, action.reply.frames(), action.reply.identity_count());
-  to_hub_.emplace_back(ReplySeen{.queue = TaskQueue::task,
-                                 .msg_id = std::move(action.msg_id),
-                                 .engine_uuid = std::move(action.engine_uuid),
-                                 .reply = std::move(action.reply)});
+  hub_.events().emplace_back(ReplySeen{.queue = TaskQueue::task,
+                                       .msg_id = std::move(action.msg_id),
+                                       .engine_uuid = std::move(action.engine_uuid),
+                                       .reply = std::move(action.reply)});
 }
 
 void TaskReactor::perform(TimePoint /*now*/, FailTask& action) {
@@ -195,7 +214,8 @@ void TaskReactor::perform(TimePoint /*now*/, FailTask& action) {
   std::vector<std::string_view> route{action.request.identity(0)};
   if (!action.engine_uuid.empty()) {
     route.push_back(action.engine_uuid);
-    metadata = dump_json({{"status", "error"}, {"engine", action.engine_uuid}, {"date", to_iso(wall)}});
+    metadata =
+        dump_json({{"status", "error"}, {"engine", action.engine_uuid}, {"date", to_iso(wall)}});
   }
   const std::string content = error_content(action.failure);
   const Frames frames = session_.make({.type = "apply_reply",
@@ -205,12 +225,14 @@ void TaskReactor::perform(TimePoint /*now*/, FailTask& action) {
                                        .identities = route},
                                       wall);
   clients_.send(frames);
-  to_hub_.emplace_back(ReplySeen{.queue = TaskQueue::task,
-                                 .msg_id = std::move(action.msg_id),
-                                 .engine_uuid = std::move(action.engine_uuid),
-                                 .reply = *Message::split(frames)});
+  hub_.events().emplace_back(ReplySeen{.queue = TaskQueue::task,
+                                       .msg_id = std::move(action.msg_id),
+                                       .engine_uuid = std::move(action.engine_uuid),
+                                       .reply = *Message::split(frames)});
 }
 
-void TaskReactor::perform(TimePoint /*now*/, TaskLog& action) { log_.write(action.level, action.text); }
+void TaskReactor::perform(TimePoint /*now*/, TaskLog& action) {
+  log_.write(action.level, action.text);
+}
 
 }  // namespace ipf

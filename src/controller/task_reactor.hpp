@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "controller/engine_outbox.hpp"
+#include "controller/hub_link.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
 #include "net/poller.hpp"
@@ -22,7 +23,11 @@ namespace ipf {
 /// member that other threads may use meanwhile.
 class TaskReactor {
  public:
-  TaskReactor(NetContext& context, const Signer& signer, const TaskMachineOptions& options, HubMailbox& hub, Log& log);
+  TaskReactor(NetContext& context,
+              const Signer& signer,
+              const TaskMachineOptions& options,
+              HubMailbox& hub,
+              Log& log);
 
   [[nodiscard]] Socket& clients() { return clients_; }
   [[nodiscard]] Socket& engines() { return engines_; }
@@ -49,7 +54,7 @@ class TaskReactor {
   void perform(TimePoint now, TaskLog& action);
 
   const Signer& signer_;
-  HubMailbox& hub_;
+  HubLink hub_;
   Log& log_;
   Socket clients_;
   Socket engines_;
@@ -63,7 +68,6 @@ class TaskReactor {
   RejectionLog rejections_;
   TaskActions actions_;
   std::vector<TaskCommand> taken_commands_;
-  std::vector<HubEvent> to_hub_;
   std::vector<std::string> undeliverable_;
 };
 

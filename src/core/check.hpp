@@ -8,9 +8,9 @@ namespace ipf {
 }  // namespace ipf
 
 /// A bug in this program, checked in release builds too. Expected failures are Result values.
-#define IPF_CHECK(condition)                                \
-  do {                                                      \
-    if (!(condition)) [[unlikely]] {                        \
-      ::ipf::check_failed(#condition, __FILE__, __LINE__);  \
-    }                                                       \
+#define IPF_CHECK(condition)                               \
+  do {                                                     \
+    if (!(condition)) [[unlikely]] {                       \
+      ::ipf::check_failed(#condition, __FILE__, __LINE__); \
+    }                                                      \
   } while (false)

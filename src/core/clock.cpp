@@ -98,11 +98,11 @@ bool parse_iso(std::string_view text, WallTime& out) {
   int hour = 0;
   int minute = 0;
   int second = 0;
-  if (text.size() < 19 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != ' ') ||
-      text[13] != ':' || text[16] != ':' || !read_digits(text, 0, 4, year) ||
-      !read_digits(text, 5, 2, month) || !read_digits(text, 8, 2, day) ||
-      !read_digits(text, 11, 2, hour) || !read_digits(text, 14, 2, minute) ||
-      !read_digits(text, 17, 2, second)) {
+  if (text.size() < 19 || text[4] != '-' || text[7] != '-' ||
+      (text[10] != 'T' && text[10] != ' ') || text[13] != ':' || text[16] != ':' ||
+      !read_digits(text, 0, 4, year) || !read_digits(text, 5, 2, month) ||
+      !read_digits(text, 8, 2, day) || !read_digits(text, 11, 2, hour) ||
+      !read_digits(text, 14, 2, minute) || !read_digits(text, 17, 2, second)) {
     return false;
   }
   const std::chrono::year_month_day date{std::chrono::year{year},

@@ -35,19 +35,17 @@ class Mailbox {
       was_empty = items_.empty();
       items_.push_back(std::move(value));
     }
-    if (was_empty && wake_) {
-      wake_();
+    if (was_empty) {
+      wake();
     }
     return true;
   }
 
-  /// Pushes a whole batch, in order, with one lock and at most one wake-up; `batch` is empty
-  /// afterwards. Waits only while the mailbox is over its capacity before the batch.
-  bool push_all(std::vector<T>& batch) {
-    if (batch.empty()) {
-      return true;
-    }
-    bool was_empty = false;
+  /// Pushes a whole batch, in order, with one lock; `batch` is empty afterwards. Does not wake the
+  /// owner unless the mailbox is half full: the writer calls wake() when it is time. Waits only
+  /// while the mailbox is over its capacity before the batch.
+  bool push_quietly(std::vector<T>& batch) {
+    bool filling = false;
     {
       std::unique_lock lock(mutex_);
       space_.wait(lock, [this] { return items_.size() < capacity_ || closed_; });
@@ -55,16 +53,22 @@ class Mailbox {
         batch.clear();
         return false;
       }
-      was_empty = items_.empty();
       for (T& value : batch) {
         items_.push_back(std::move(value));
       }
+      filling = items_.size() > capacity_ / 2;
     }
     batch.clear();
-    if (was_empty && wake_) {
-      wake_();
+    if (filling) {
+      wake();
     }
     return true;
+  }
+
+  void wake() const {
+    if (wake_) {
+      wake_();
+    }
   }
 
   /// Moves everything that is waiting into `out`, which must be empty; reuses its memory.

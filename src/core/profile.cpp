@@ -1,11 +1,10 @@
 #include "core/profile.hpp"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdlib>
 #include <string_view>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/log.hpp"
 #include "core/text.hpp"
@@ -38,9 +37,10 @@ Result<void> make_private_dir(const std::filesystem::path& dir) {
     return {};
   }
   if (errno != EEXIST) {
-    return unexpected(ErrorCode::io, "cannot create directory " + dir.string() + ": " + errno_text(errno));
+    return unexpected(ErrorCode::io,
+                      "cannot create directory " + dir.string() + ": " + errno_text(errno));
   }
-  struct stat info {};
+  struct stat info{};
   if (stat(dir.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
     return unexpected(ErrorCode::io, dir.string() + " exists and is no directory");
   }
@@ -91,9 +91,11 @@ Result<ProfilePaths> locate_profile(const ProfileOptions& options) {
                           "' is not allowed: use letters, digits, '_', '-' and '.'");
   }
   if (options.ipython_dir.empty()) {
-    return unexpected(ErrorCode::not_found, "neither HOME nor IPYTHONDIR is set; use --profile-dir");
+    return unexpected(ErrorCode::not_found,
+                      "neither HOME nor IPYTHONDIR is set; use --profile-dir");
   }
-  paths.dir = std::filesystem::absolute(options.ipython_dir).lexically_normal() / ("profile_" + profile);
+  paths.dir =
+      std::filesystem::absolute(options.ipython_dir).lexically_normal() / ("profile_" + profile);
   return paths;
 }
 

@@ -38,14 +38,17 @@ struct Unexpected {
 inline Unexpected unexpected(ErrorCode code, std::string message) {
   return {Error{code, std::move(message)}};
 }
-inline Unexpected unexpected(Error error) { return {std::move(error)}; }
+inline Unexpected unexpected(Error error) {
+  return {std::move(error)};
+}
 
 /// A value or an Error; the interface of std::expected (C++23) as far as it is needed.
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}            // NOLINT
-  Result(Unexpected failure) : state_(std::in_place_index<1>, std::move(failure.error)) {}  // NOLINT
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT
+  Result(Unexpected failure)
+      : state_(std::in_place_index<1>, std::move(failure.error)) {}  // NOLINT
 
   [[nodiscard]] bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }
@@ -102,9 +105,9 @@ class [[nodiscard]] Result<void> {
 }  // namespace ipf
 
 /// Hands a failure to the caller: IPF_TRY(check_name(name));
-#define IPF_TRY(expression)                          \
-  do {                                               \
-    if (auto tried = (expression); !tried) {         \
-      return ::ipf::unexpected(tried.error());       \
-    }                                                \
+#define IPF_TRY(expression)                         \
+  do {                                              \
+    if (const auto& tried = (expression); !tried) { \
+      return ::ipf::unexpected(tried.error());      \
+    }                                               \
   } while (false)

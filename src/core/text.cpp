@@ -1,12 +1,11 @@
 #include "core/text.hpp"
 
-#include <pwd.h>
-#include <sys/random.h>
-#include <unistd.h>
-
 #include <array>
 #include <cstdlib>
+#include <pwd.h>
+#include <sys/random.h>
 #include <system_error>
+#include <unistd.h>
 #include <vector>
 
 #include "core/check.hpp"
@@ -31,7 +30,9 @@ std::string random_hex(std::size_t bytes) {
   return out;
 }
 
-std::string new_session_id() { return random_hex(16).insert(8, "-"); }
+std::string new_session_id() {
+  return random_hex(16).insert(8, "-");
+}
 
 bool equal_constant_time(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) {
@@ -39,7 +40,8 @@ bool equal_constant_time(std::string_view a, std::string_view b) {
   }
   unsigned difference = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned>(static_cast<unsigned char>(b[i]));
+    difference |=
+        static_cast<unsigned char>(a[i]) ^ static_cast<unsigned>(static_cast<unsigned char>(b[i]));
   }
   return difference == 0;
 }
@@ -57,7 +59,8 @@ std::string errno_text(int errno_value) {
 }
 
 std::string user_name() {
-  if (const char* user = std::getenv("USER"); user != nullptr && *user != '\0') {  // NOLINT(concurrency-mt-unsafe)
+  const char* user = std::getenv("USER");  // NOLINT(concurrency-mt-unsafe): read at start
+  if (user != nullptr && *user != '\0') {
     return user;
   }
   passwd entry{};

@@ -1,11 +1,10 @@
 #include "engine/connection_source.hpp"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <string_view>
+#include <sys/stat.h>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -36,7 +35,8 @@ Result<void> apply_url(const std::string& url, ConnectionInfo& info) {
       return {};
     }
   }
-  return unexpected(ErrorCode::invalid_argument, "--url '" + printable(url) + "' is no address like tcp://10.0.0.1:10101");
+  return unexpected(ErrorCode::invalid_argument,
+                    "--url '" + printable(url) + "' is no address like tcp://10.0.0.1:10101");
 }
 
 }  // namespace
@@ -44,7 +44,8 @@ Result<void> apply_url(const std::string& url, ConnectionInfo& info) {
 Result<FoundConnection> ConnectionSource::find() {
   const bool by_address = !options_.controller_ip.empty() || options_.controller_port != 0;
   if (!options_.connection_text.empty()) {
-    auto info = parse_connection_info(options_.connection_text, PeerRole::engine, "in $IPP_CONNECTION_INFO");
+    auto info = parse_connection_info(options_.connection_text, PeerRole::engine,
+                                      "in $IPP_CONNECTION_INFO");
     if (!info) {
       return unexpected(info.error());
     }
@@ -57,7 +58,8 @@ Result<FoundConnection> ConnectionSource::find() {
   if (by_address && options_.controller_port != 0 && !file_state()) {
     if (!options_.key) {
       return unexpected(ErrorCode::not_found,
-                        "--controller-ip and --controller-port need the key of the cluster: use --keyfile, or --file "
+                        "--controller-ip and --controller-port need the key of the cluster: use "
+                        "--keyfile, or --file "
                         "with the controller's ipcontroller-engine.json");
     }
     ConnectionInfo info;
@@ -76,7 +78,7 @@ Result<FoundConnection> ConnectionSource::find() {
 }
 
 std::optional<ConnectionSource::FileState> ConnectionSource::file_state() const {
-  struct stat status {};
+  struct stat status{};
   if (stat(file_.c_str(), &status) != 0) {
     return std::nullopt;
   }
@@ -107,7 +109,9 @@ Result<ConnectionInfo> ConnectionSource::wait_for_file() {
     if (now >= end) {
       return unexpected(ErrorCode::timed_out,
                         "no connection file " + file_.string() + " after " +
-                            std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options_.wait_for_file).count()) +
+                            std::to_string(std::chrono::duration_cast<std::chrono::seconds>(
+                                               options_.wait_for_file)
+                                               .count()) +
                             " s: start ipcontroller first, or name its file with --file");
     }
     if (now >= note_at) {
@@ -136,7 +140,9 @@ Result<ConnectionInfo> ConnectionSource::with_overrides(ConnectionInfo info) con
     info.registration = options_.controller_port;
   }
   if (info.curve_serverkey) {
-    return unexpected(ErrorCode::unavailable, "the controller uses CURVE encryption, which this engine does not support yet");
+    return unexpected(
+        ErrorCode::unavailable,
+        "the controller uses CURVE encryption, which this engine does not support yet");
   }
   if (const auto signer = Signer::create(info.key, info.signature_scheme); !signer) {
     return unexpected(signer.error());

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <ctime>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 
 #include "core/log.hpp"
 #include "core/result.hpp"
@@ -17,8 +16,8 @@ namespace ipf::engine {
 
 /// A connection as ipengine's options ask for it.
 struct FoundConnection {
-  ConnectionInfo info{};      ///< with an interface that this machine can reach
-  bool ports_from_reply{};    ///< no file: the controller tells the other ports
+  ConnectionInfo info{};    ///< with an interface that this machine can reach
+  bool ports_from_reply{};  ///< no file: the controller tells the other ports
 };
 
 /// Finds the controller: $IPP_CONNECTION_INFO, else --controller-ip and -port with a key, else the

@@ -17,13 +17,15 @@ ControlRequest decode_abort(const Json& content) {
     return Abort{.msg_ids = {ids->get<std::string>()}};
   }
   if (ids == content.end() || !ids->is_array()) {
-    return Refusal{.ename = "TypeError", .evalue = "abort_request: 'msg_ids' must be a list of strings or one string"};
+    return Refusal{.ename = "TypeError",
+                   .evalue = "abort_request: 'msg_ids' must be a list of strings or one string"};
   }
   Abort abort;
   abort.msg_ids.reserve(ids->size());
   for (const auto& id : *ids) {
     if (!id.is_string()) {
-      return Refusal{.ename = "TypeError", .evalue = "abort_request: 'msg_ids' must hold strings only"};
+      return Refusal{.ename = "TypeError",
+                     .evalue = "abort_request: 'msg_ids' must hold strings only"};
     }
     abort.msg_ids.push_back(id.get<std::string>());
   }
@@ -38,21 +40,24 @@ ControlRequest decode_signal(const Json& content) {
   const int number = signal_number(*name);
   if (number < 0) {
     return Refusal{.ename = "ValueError",
-                   .evalue = "signal_request: " + printable(dump_json(*name)) + " is no signal of this machine"};
+                   .evalue = "signal_request: " + printable(dump_json(*name)) +
+                             " is no signal of this machine"};
   }
   return Signal{.number = number};
 }
 
 ControlRequest decode_shutdown(const Json& content) {
   const auto restart = content.find("restart");
-  return Shutdown{.restart = restart != content.end() && restart->is_boolean() && restart->get<bool>()};
+  return Shutdown{.restart =
+                      restart != content.end() && restart->is_boolean() && restart->get<bool>()};
 }
 
 }  // namespace
 
 bool is_control_type(std::string_view msg_type) {
-  return msg_type == "abort_request" || msg_type == "clear_request" || msg_type == "shutdown_request" ||
-         msg_type == "signal_request" || msg_type == "interrupt_request";
+  return msg_type == "abort_request" || msg_type == "clear_request" ||
+         msg_type == "shutdown_request" || msg_type == "signal_request" ||
+         msg_type == "interrupt_request";
 }
 
 ControlRequest decode_control(std::string_view msg_type, const Json& content) {
@@ -78,8 +83,9 @@ ControlRequest decode_control(std::string_view msg_type, const Json& content) {
     return Inquiry{};
   }
   if (msg_type.ends_with("_request")) {
-    return Refusal{.ename = "NotImplementedError",
-                   .evalue = "this engine does not answer " + printable(msg_type) + " on its control socket"};
+    return Refusal{
+        .ename = "NotImplementedError",
+        .evalue = "this engine does not answer " + printable(msg_type) + " on its control socket"};
   }
   return Unanswered{};
 }

@@ -43,8 +43,8 @@ struct Unanswered {
   bool operator==(const Unanswered&) const = default;
 };
 
-using ControlRequest =
-    std::variant<Abort, ClearNamespace, Shutdown, Signal, InterruptWork, Inquiry, Refusal, Unanswered>;
+using ControlRequest = std::
+    variant<Abort, ClearNamespace, Shutdown, Signal, InterruptWork, Inquiry, Refusal, Unanswered>;
 
 /// True for the types that decode_control knows and that are control messages wherever they arrive.
 bool is_control_type(std::string_view msg_type);

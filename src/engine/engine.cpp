@@ -1,13 +1,15 @@
 #include "engine/engine.hpp"
 
-#include <pthread.h>
-#include <unistd.h>
-
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <fcntl.h>
 #include <filesystem>
 #include <memory>
+#include <pthread.h>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
 #include "core/text.hpp"
@@ -15,8 +17,10 @@
 #include "engine/engine_channels.hpp"
 #include "engine/engine_reactor.hpp"
 #include "engine/nanny.hpp"
+#include "engine/output_capture.hpp"
 #include "engine/python_host.hpp"
 #include "engine/python_location.hpp"
+#include "engine/termination_signal.hpp"
 #include "net/log_spdlog.hpp"
 
 namespace ipf::engine {
@@ -51,8 +55,16 @@ std::filesystem::path connection_file(const EngineOptions& options, const Profil
   return paths.security() / named;
 }
 
-int run_threads(const EngineOptions& options, ConnectionSource& source, FoundConnection found,
-                PythonOptions python, const NannyLink& nanny, Log& log) {
+int run_threads(const EngineOptions& options,
+                ConnectionSource& source,
+                FoundConnection found,
+                PythonOptions python,
+                const NannyLink& nanny,
+                OutputCapture* capture,
+                Log& log) {
+  if (capture != nullptr) {
+    capture->redirect();
+  }
   EngineChannels channels;
   EngineReactor reactor({.machine = {.registration_timeout = options.registration_timeout,
                                      .missed_pings_max = options.missed_pings_max},
@@ -62,23 +74,38 @@ int run_threads(const EngineOptions& options, ConnectionSource& source, FoundCon
                          .username = options.username.empty() ? user_name() : options.username,
                          .wanted_id = options.wanted_id,
                          .nanny_fd = nanny.fd,
-                         .watch = &source},
+                         .watch = &source,
+                         .capture = capture},
                         channels, log);
   int status = status_failed;
   {
     const std::jthread io = start_io(reactor, status);
     PythonHost(std::move(python), channels, log).run();
   }
+  ignore_termination();
   return status;
 }
 
+/// The log writes to this process's stderr as it is now, and goes on to do so when descriptor 2 is
+/// caught and sent to clients.
 Result<std::unique_ptr<Log>> open_log(const EngineOptions& options, const ProfilePaths& paths) {
   LogOptions log{.name = "IPEngine", .level = options.log_level};
   if (options.log_to_file) {
     IPF_TRY(make_profile(paths));
-    log.file = (paths.log() / ("ipengine" + paths.dashed_id() + "-" + std::to_string(getpid()) + ".log")).string();
+    log.file =
+        (paths.log() / ("ipengine" + paths.dashed_id() + "-" + std::to_string(getpid()) + ".log"))
+            .string();
   }
-  return make_log(log);
+  std::FILE* const real_stderr = fdopen(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), "w");
+  if (real_stderr == nullptr) {
+    return make_log(log);
+  }
+  // The log takes the stream that `stderr` is when it is made; glibc documents that it may be set.
+  std::FILE* const before = stderr;
+  stderr = real_stderr;
+  auto made = make_log(log);
+  stderr = before;
+  return made;
 }
 
 int fail(Log& log, int status, const std::string& text) {
@@ -90,14 +117,20 @@ int fail(Log& log, int status, const std::string& text) {
 
 int run_engine(EngineOptions options) {
   const auto paths = locate_profile(options.profile);
-  auto log = paths ? open_log(options, *paths) : Result<std::unique_ptr<Log>>(unexpected(paths.error()));
+  auto log =
+      paths ? open_log(options, *paths) : Result<std::unique_ptr<Log>>(unexpected(paths.error()));
   if (!log) {
     return fail(**make_log({.name = "IPEngine"}), status_usage, log.error().message);
   }
+  auto capture = OutputCapture::create();
+  if (!capture) {
+    (*log)->warning(capture.error().message);
+  }
+  OutputCapture* const caught = capture ? capture->get() : nullptr;
   NannyLink nanny;
   const auto file = connection_file(options, *paths);
   if (options.with_nanny) {
-    auto split = split_nanny(**log);
+    auto split = split_nanny(**log, caught);
     if (!split) {
       return fail(**log, status_failed, split.error().message);
     }
@@ -114,18 +147,20 @@ int run_engine(EngineOptions options) {
   ConnectionSource source(options, file, **log);
   auto found = source.find();
   if (!found) {
-    return fail(**log, found.error().code == ErrorCode::timed_out ? status_not_registered : status_failed,
+    return fail(**log,
+                found.error().code == ErrorCode::timed_out ? status_not_registered : status_failed,
                 found.error().message);
   }
-  PythonOptions python{.executable = location->executable,
-                       .uuid = options.ident.empty() ? new_session_id() : options.ident,
-                       .startup_command = options.startup_command,
-                       .startup_script = options.startup_script,
-                       .profile_dir = std::filesystem::exists(paths->dir) ? paths->dir.string() : std::string(),
-                       .use_mpi = options.use_mpi,
-                       .mpi_module = options.mpi_module,
-                       .traits = options.traits};
-  return run_threads(options, source, std::move(*found), std::move(python), nanny, **log);
+  PythonOptions python{
+      .executable = location->executable,
+      .uuid = options.ident.empty() ? new_session_id() : options.ident,
+      .startup_command = options.startup_command,
+      .startup_script = options.startup_script,
+      .profile_dir = std::filesystem::exists(paths->dir) ? paths->dir.string() : std::string(),
+      .use_mpi = options.use_mpi,
+      .mpi_module = options.mpi_module,
+      .traits = options.traits};
+  return run_threads(options, source, std::move(*found), std::move(python), nanny, caught, **log);
 }
 
 }  // namespace ipf::engine

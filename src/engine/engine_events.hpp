@@ -89,9 +89,19 @@ struct TimePassed {
   bool operator==(const TimePassed&) const = default;
 };
 
-using Event = std::variant<EngineStarted, RegistrationAccepted, RegistrationRefused, ConnectionReplaced,
-                           ShellStarted, ShellFailed, PythonStopped, PingArrived, RequestArrived,
-                           RequestFinished, ControlArrived, TerminationRequested, TimePassed>;
+using Event = std::variant<EngineStarted,
+                           RegistrationAccepted,
+                           RegistrationRefused,
+                           ConnectionReplaced,
+                           ShellStarted,
+                           ShellFailed,
+                           PythonStopped,
+                           PingArrived,
+                           RequestArrived,
+                           RequestFinished,
+                           ControlArrived,
+                           TerminationRequested,
+                           TimePassed>;
 
 // ---- actions ------------------------------------------------------------------------------------
 
@@ -191,10 +201,26 @@ struct Note {
   bool operator==(const Note&) const = default;
 };
 
-using Action = std::variant<SendRegistration, ConnectSockets, PublishStarting, AnswerPing, PublishBusy,
-                            PublishIdle, Execute, Clear, SendResult, SendAborted, SendAnswer, SendOk,
-                            SendFailure, AnnounceShutdown, Interrupt, RaiseSignal, SendUnregistration,
-                            StopPython, Leave, Note>;
+using Action = std::variant<SendRegistration,
+                            ConnectSockets,
+                            PublishStarting,
+                            AnswerPing,
+                            PublishBusy,
+                            PublishIdle,
+                            Execute,
+                            Clear,
+                            SendResult,
+                            SendAborted,
+                            SendAnswer,
+                            SendOk,
+                            SendFailure,
+                            AnnounceShutdown,
+                            Interrupt,
+                            RaiseSignal,
+                            SendUnregistration,
+                            StopPython,
+                            Leave,
+                            Note>;
 using Actions = std::vector<Action>;
 
 }  // namespace ipf::engine

@@ -49,7 +49,8 @@ void EngineMachine::step(TimePoint now, const Event& event, Actions& actions) {
 }
 
 TimePoint EngineMachine::next_deadline() const {
-  TimePoint next = std::min({registration_deadline_, registration_note_, ping_deadline_, stop_deadline_});
+  TimePoint next =
+      std::min({registration_deadline_, registration_note_, ping_deadline_, stop_deadline_});
   for (const auto& signal : signals_) {
     next = std::min(next, signal.due);
   }
@@ -112,8 +113,10 @@ void EngineMachine::check_registration() {
   }
   if (now_ >= registration_deadline_) {
     stop_unregistered(status_registration_failed,
-                      "Registration timed out after " + seconds_text(options_.registration_timeout) +
-                          ": no controller answers at the address in the connection file");
+                      "Registration timed out after " +
+                          seconds_text(options_.registration_timeout) +
+                          ": the controller does not answer; does it run, and are address, key and "
+                          "--ident right?");
     return;
   }
   if (now_ >= registration_note_) {
@@ -175,7 +178,8 @@ void EngineMachine::check_heart() {
   ++missed_pings_;
   if (options_.missed_pings_max > 0 && missed_pings_ >= options_.missed_pings_max) {
     stop_unregistered(status_failed, "the controller has sent no ping for " +
-                                         seconds_text(ping_interval_ * missed_pings_) + "; giving it up");
+                                         seconds_text(ping_interval_ * missed_pings_) +
+                                         "; giving it up");
   }
 }
 
@@ -193,7 +197,8 @@ void EngineMachine::on_event(const RequestArrived& event) {
     act(PublishBusy{.token = event.token});
     act(SendFailure{.token = event.token,
                     .ename = "EngineError",
-                    .evalue = "the engine's queue is full (" + std::to_string(options_.queue_max) + " requests)"});
+                    .evalue = "the engine's queue is full (" + std::to_string(options_.queue_max) +
+                              " requests)"});
     act(PublishIdle{.token = event.token});
     return;
   }
@@ -221,7 +226,8 @@ void EngineMachine::on_event(const RequestFinished& event) {
   }
   // The next request goes to Python before the reply is built and signed: both cores have work.
   std::optional<RequestToken> begun;
-  if (phase_ == Phase::serving && clears_.empty() && !queue_.empty() && queue_.front().kind != RequestKind::native) {
+  if (phase_ == Phase::serving && clears_.empty() && !queue_.empty() &&
+      queue_.front().kind != RequestKind::native) {
     begun = queue_.front().token;
     queue_.pop_front();
     running_ = begun;
@@ -291,7 +297,8 @@ void EngineMachine::abort_queued(const std::vector<std::string>& msg_ids) {
   std::unordered_set<std::string> found;
   std::vector<RequestToken> aborted;
   std::erase_if(queue_, [&](const Queued& queued) {
-    const bool hit = queued.kind != RequestKind::native && (wanted.empty() || wanted.contains(queued.msg_id));
+    const bool hit =
+        queued.kind != RequestKind::native && (wanted.empty() || wanted.contains(queued.msg_id));
     if (hit) {
       aborted.push_back(queued.token);
       found.insert(queued.msg_id);
@@ -415,7 +422,8 @@ void EngineMachine::raise_due_signals() {
 }
 
 void EngineMachine::check_invariants() const {
-  IPF_CHECK(!running_ || phase_ == Phase::serving || phase_ == Phase::stopping || phase_ == Phase::left);
+  IPF_CHECK(!running_ || phase_ == Phase::serving || phase_ == Phase::stopping ||
+            phase_ == Phase::left);
   IPF_CHECK(queue_.size() <= options_.queue_max);
   IPF_CHECK(abort_ids_.remembered() <= options_.abort_ids_max);
   if (phase_ == Phase::serving) {
@@ -426,7 +434,8 @@ void EngineMachine::check_invariants() const {
   if (phase_ == Phase::stopping || phase_ == Phase::left) {
     IPF_CHECK(queue_.empty() && clears_.empty() && signals_.empty());
   }
-  IPF_CHECK((phase_ == Phase::stopping) == (stop_deadline_ != TimePoint::never()) || phase_ == Phase::left);
+  IPF_CHECK((phase_ == Phase::stopping) == (stop_deadline_ != TimePoint::never()) ||
+            phase_ == Phase::left);
   IPF_CHECK((phase_ == Phase::registering) == (registration_deadline_ != TimePoint::never()));
   for (std::size_t i = 1; i < queue_.size(); ++i) {
     IPF_CHECK(queue_[i - 1].token < queue_[i].token);

@@ -26,20 +26,21 @@ struct MachineOptions {
 
 /// The life of one engine and the order of its work.
 ///
-/// | phase       | meaning                                         | left by                              |
+/// | phase       | meaning                                         | left by |
 /// |-------------|-------------------------------------------------|--------------------------------------|
-/// | created     | nothing happened yet                            | EngineStarted                        |
-/// | registering | asked the hub for an id; Python is starting     | RegistrationAccepted, refused, late  |
-/// | connected   | sockets connected, the shell is not there yet   | ShellStarted, ShellFailed            |
-/// | serving     | pings are answered, requests are executed       | shutdown, termination, lost pings    |
-/// | stopping    | waits for Python to end, not longer than a grace| PythonStopped, deadline              |
-/// | left        | Leave was ordered; every event is ignored       |                                      |
+/// | created     | nothing happened yet                            | EngineStarted | | registering
+/// | asked the hub for an id; Python is starting     | RegistrationAccepted, refused, late  | |
+/// connected   | sockets connected, the shell is not there yet   | ShellStarted, ShellFailed | |
+/// serving     | pings are answered, requests are executed       | shutdown, termination, lost
+/// pings    | | stopping    | waits for Python to end, not longer than a grace| PythonStopped,
+/// deadline              | | left        | Leave was ordered; every event is ignored       | |
 ///
-/// Invariants: at most one request runs; requests run in arrival order; each token gets PublishBusy,
-/// one reply (or none, for messages that ask for nothing) and PublishIdle in this order, unless the
-/// engine stops before (then the hub tells the clients); pings are answered only in `serving`, so that an engine the hub
-/// announces can work at once. An abort never touches what runs. Ids to abort that are not in the
-/// queue are remembered, the last `abort_ids_max` of them, for a request that arrives later.
+/// Invariants: at most one request runs; requests run in arrival order; each token gets
+/// PublishBusy, one reply (or none, for messages that ask for nothing) and PublishIdle in this
+/// order, unless the engine stops before (then the hub tells the clients); pings are answered only
+/// in `serving`, so that an engine the hub announces can work at once. An abort never touches what
+/// runs. Ids to abort that are not in the queue are remembered, the last `abort_ids_max` of them,
+/// for a request that arrives later.
 ///
 /// Owned by the reactor's thread. Behaviour: protocol.md 4.1, 4.2, 4.8, 8.
 class EngineMachine {
@@ -108,7 +109,9 @@ class EngineMachine {
   void act(OneAction action) {
     actions_->push_back(std::move(action));
   }
-  void note(LogLevel level, std::string text) { act(Note{.level = level, .text = std::move(text)}); }
+  void note(LogLevel level, std::string text) {
+    act(Note{.level = level, .text = std::move(text)});
+  }
   void answer_aborted(RequestToken token);
   void start_next();
   void abort_queued(const std::vector<std::string>& msg_ids);
@@ -139,8 +142,8 @@ class EngineMachine {
   TimePoint stop_deadline_{TimePoint::never()};
   int exit_status_{};
 
-  TimePoint now_{};        ///< of the step that runs
-  Actions* actions_{};     ///< of the step that runs
+  TimePoint now_{};     ///< of the step that runs
+  Actions* actions_{};  ///< of the step that runs
 };
 
 }  // namespace ipf::engine

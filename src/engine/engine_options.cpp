@@ -12,7 +12,6 @@
 #include "net/log_spdlog.hpp"
 #include "protocol/connection_file.hpp"
 
-
 namespace ipf::engine {
 
 namespace {
@@ -45,13 +44,18 @@ struct Raw {
 
 void add_connection_options(CLI::App& app, Raw& raw) {
   EngineOptions& options = raw.options;
-  app.add_option("-f,--file", options.connection_file, "The controller's connection file for engines");
-  app.add_option("--url", options.registration_url, "Registration address, e.g. tcp://10.0.0.1:10101");
+  app.add_option("-f,--file", options.connection_file,
+                 "The controller's connection file for engines");
+  app.add_option("--url", options.registration_url,
+                 "Registration address, e.g. tcp://10.0.0.1:10101");
   app.add_option("--location", options.location, "Host name or address of the controller");
-  app.add_option("--controller-ip", options.controller_ip, "Address of the controller, instead of the file's");
-  app.add_option("--controller-port", options.controller_port, "Registration port of the controller")
+  app.add_option("--controller-ip", options.controller_ip,
+                 "Address of the controller, instead of the file's");
+  app.add_option("--controller-port", options.controller_port,
+                 "Registration port of the controller")
       ->check(CLI::Range(1, 65535));
-  app.add_option("--timeout", raw.timeout_seconds, "Seconds to wait for the controller's answer (60)")
+  app.add_option("--timeout", raw.timeout_seconds,
+                 "Seconds to wait for the controller's answer (60)")
       ->check(CLI::Range(0.0, 86400.0));
   app.add_option("--ident", options.ident, "Identity of the engine (default: random)");
   app.add_option("--id", raw.id, "Wanted engine id; another one is given when it is taken")
@@ -63,8 +67,10 @@ void add_connection_options(CLI::App& app, Raw& raw) {
 void add_options(CLI::App& app, Raw& raw) {
   EngineOptions& options = raw.options;
   app.add_option("--profile", options.profile.profile, "Profile name (default: \"default\")");
-  app.add_option("--profile-dir", options.profile.profile_dir, "Profile directory, instead of a name");
-  app.add_option("--ipython-dir", options.profile.ipython_dir, "Where the profiles are (~/.ipython)");
+  app.add_option("--profile-dir", options.profile.profile_dir,
+                 "Profile directory, instead of a name");
+  app.add_option("--ipython-dir", options.profile.ipython_dir,
+                 "Where the profiles are (~/.ipython)");
   app.add_option("--cluster-id", options.profile.cluster_id, "Id of the cluster in its profile");
   add_connection_options(app, raw);
   app.add_option("-c,--startup-command", options.startup_command, "Python code to run at start");
@@ -96,8 +102,8 @@ std::vector<Trait> take_traits(std::vector<std::string>& arguments) {
     const auto equals = argument.find('=');
     const std::string name = argument.substr(0, equals);
     const auto dot = name.find('.');
-    const bool is_trait = name.starts_with("--") && dot != std::string::npos && name.size() > 2 && name[2] >= 'A' &&
-                          name[2] <= 'Z';
+    const bool is_trait = name.starts_with("--") && dot != std::string::npos && name.size() > 2 &&
+                          name[2] >= 'A' && name[2] <= 'Z';
     if (!is_trait) {
       rest.push_back(argument);
       continue;
@@ -116,19 +122,29 @@ std::vector<Trait> take_traits(std::vector<std::string>& arguments) {
   return traits;
 }
 
-bool is_true(const std::string& text) { return text == "True" || text == "true" || text == "1"; }
+bool is_true(const std::string& text) {
+  return text == "True" || text == "true" || text == "1";
+}
 
 /// Traits of the reference's engine become plain options; false: nobody here knows it.
 bool apply_engine_trait(const Trait& trait, Raw& raw, std::vector<std::string>& arguments) {
   static constexpr std::pair<std::string_view, std::string_view> aliases[] = {
-      {"IPEngine.startup_command", "--startup-command"}, {"IPEngine.startup_script", "--startup-script"},
-      {"IPEngine.timeout", "--timeout"},                 {"IPEngine.location", "--location"},
-      {"IPEngine.url_file", "--file"},                   {"IPEngine.url_file_name", "--file"},
-      {"IPEngine.registration_url", "--url"},            {"IPEngine.id", "--id"},
-      {"IPEngine.cluster_id", "--cluster-id"},           {"IPEngine.log_level", "--log-level"},
-      {"IPEngine.work_dir", "--work-dir"},               {"EngineFactory.timeout", "--timeout"},
-      {"EngineFactory.url", "--url"},                    {"Session.session", "--ident"},
-      {"Session.username", "--user"},                    {"Session.keyfile", "--keyfile"},
+      {"IPEngine.startup_command", "--startup-command"},
+      {"IPEngine.startup_script", "--startup-script"},
+      {"IPEngine.timeout", "--timeout"},
+      {"IPEngine.location", "--location"},
+      {"IPEngine.url_file", "--file"},
+      {"IPEngine.url_file_name", "--file"},
+      {"IPEngine.registration_url", "--url"},
+      {"IPEngine.id", "--id"},
+      {"IPEngine.cluster_id", "--cluster-id"},
+      {"IPEngine.log_level", "--log-level"},
+      {"IPEngine.work_dir", "--work-dir"},
+      {"EngineFactory.timeout", "--timeout"},
+      {"EngineFactory.url", "--url"},
+      {"Session.session", "--ident"},
+      {"Session.username", "--user"},
+      {"Session.keyfile", "--keyfile"},
       {"ProfileDir.location", "--profile-dir"},
   };
   const std::string full = trait.class_name + "." + trait.name;
@@ -182,7 +198,9 @@ EndNow wrong(const std::string& text) {
   return {.status = 2, .text = "ipengine: " + text + " (see ipengine --help)"};
 }
 
-Duration to_duration(double seconds) { return Duration(std::llround(std::min(seconds, 86400.0 * 365) * 1e9)); }
+Duration to_duration(double seconds) {
+  return Duration(std::llround(std::min(seconds, 86400.0 * 365) * 1e9));
+}
 
 /// What does not depend on the parser: secrets, levels, ranks.
 std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
@@ -198,7 +216,9 @@ std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
       return wrong("--keyfile: " + text.error().message);
     }
     const auto from = text->find_first_not_of(" \t\r\n");
-    options.key = from == std::string::npos ? "" : text->substr(from, text->find_last_not_of(" \t\r\n") - from + 1);
+    options.key = from == std::string::npos
+                      ? ""
+                      : text->substr(from, text->find_last_not_of(" \t\r\n") - from + 1);
   } else {
     options.key = environment_key;
   }
@@ -227,7 +247,8 @@ std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
 
 }  // namespace
 
-std::variant<EngineOptions, EndNow> parse_engine_options(const std::vector<std::string>& arguments) {
+std::variant<EngineOptions, EndNow> parse_engine_options(
+    const std::vector<std::string>& arguments) {
   Raw raw;
   std::vector<std::string> rest = arguments;
   for (const auto& trait : take_traits(rest)) {
@@ -235,7 +256,8 @@ std::variant<EngineOptions, EndNow> parse_engine_options(const std::vector<std::
       raw.options.traits[trait.class_name][trait.name] = trait.value;
     }
   }
-  CLI::App app{"Runs Python code for the clients of an ipyfleet or ipyparallel cluster.", "ipengine"};
+  CLI::App app{"Runs Python code for the clients of an ipyfleet or ipyparallel cluster.",
+               "ipengine"};
   add_options(app, raw);
   try {
     std::reverse(rest.begin(), rest.end());  // as CLI11 wants it

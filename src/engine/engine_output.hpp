@@ -39,8 +39,13 @@ struct ExitRequested {};
 /// The main thread has finalised Python.
 struct MainThreadDone {};
 
-using EngineOutput =
-    std::variant<ShellReady, ShellBroken, StreamWaiting, Published, WorkDone, ExitRequested, MainThreadDone>;
+using EngineOutput = std::variant<ShellReady,
+                                  ShellBroken,
+                                  StreamWaiting,
+                                  Published,
+                                  WorkDone,
+                                  ExitRequested,
+                                  MainThreadDone>;
 using OutputMailbox = Mailbox<EngineOutput>;
 
 }  // namespace ipf::engine

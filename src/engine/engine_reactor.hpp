@@ -12,16 +12,15 @@
 #include "core/clock.hpp"
 #include "core/log.hpp"
 #include "engine/engine_channels.hpp"
+#include "engine/engine_link.hpp"
 #include "engine/engine_machine.hpp"
+#include "engine/output_capture.hpp"
 #include "engine/reply_texts.hpp"
 #include "engine/usage_report.hpp"
 #include "net/poller.hpp"
-#include "net/socket.hpp"
 #include "protocol/connection_file.hpp"
 #include "protocol/header_reader.hpp"
 #include "protocol/replay_guard.hpp"
-#include "protocol/session.hpp"
-#include "protocol/signer.hpp"
 
 namespace ipf::engine {
 
@@ -38,13 +37,14 @@ class ConnectionWatch {
 
 struct ReactorOptions {
   MachineOptions machine{};
-  ConnectionInfo connection{};      ///< with an interface that this machine can reach
-  bool ports_from_reply{};          ///< only `registration` is known; the rest comes with the reply
+  ConnectionInfo connection{};  ///< with an interface that this machine can reach
+  bool ports_from_reply{};      ///< only `registration` is known; the rest comes with the reply
   std::string uuid{};
   std::string username{};
   std::optional<EngineId> wanted_id{};
-  int nanny_fd{-1};                 ///< where the nanny is told who this is; -1: none
-  ConnectionWatch* watch{};         ///< may be null
+  int nanny_fd{-1};          ///< where the nanny is told who this is; -1: none
+  ConnectionWatch* watch{};  ///< may be null
+  OutputCapture* capture{};  ///< may be null
 };
 
 /// The IO thread of an engine: owns all sockets, never needs the GIL.
@@ -56,14 +56,12 @@ class EngineReactor {
   EngineReactor(ReactorOptions options, EngineChannels& channels, Log& log);
   EngineReactor(const EngineReactor&) = delete;
   EngineReactor& operator=(const EngineReactor&) = delete;
-  ~EngineReactor();
 
   /// Until the engine leaves; returns its exit status. When the main thread does not end in time,
   /// ends the process itself.
   int run();
 
  private:
-  enum class Channel { shell, control };
   /// A request that has not got its idle yet.
   struct Pending {
     Channel channel{Channel::shell};
@@ -71,13 +69,11 @@ class EngineReactor {
     Message head;                      ///< without large buffers
     std::optional<Message> request{};  ///< complete, until Python has it
     WallTime started{};
-    std::string content{};             ///< of Python's reply
+    std::string content{};  ///< of Python's reply
     Frames buffers{};
   };
-  struct Sockets;
-  struct Connection;  // signer, session and context of one connection file
 
-  void open_registration();
+  void open_link();
   void build_poller();
   void poll(TimePoint deadline);
   void feed(const Event& event);
@@ -91,6 +87,8 @@ class EngineReactor {
   void flush_streams(TimePoint now);
   void watch_outside(TimePoint now);
   void report_rejected(const Error& error);
+  void read_captured();
+  void publish_captured();
 
   void on_output(const ShellReady& output);
   void on_output(const ShellBroken& output);
@@ -123,19 +121,19 @@ class EngineReactor {
 
   Pending& pending(RequestToken token);
   void hand_over(RequestToken token, WorkKind kind);
-  void publish_status(std::string_view parent, std::string_view content);
-  void reply(const Pending& request, ReplyFacts facts, std::string_view content, const Frames& buffers);
+  void reply(const Pending& request,
+             std::string_view content,
+             ReplyFacts facts = {},
+             const Frames& buffers = {});
   void tell_nanny(EngineId id);
-  void close_sockets();
-  [[nodiscard]] std::string url(int port) const;
+  void close_link();
 
   ReactorOptions options_;
   EngineChannels& channels_;
   Log& log_;
   EngineMachine machine_;
   Actions actions_{};
-  std::unique_ptr<Connection> connection_;
-  std::unique_ptr<Sockets> sockets_;
+  std::unique_ptr<EngineLink> link_;
   std::unique_ptr<Poller> poller_;
   /// Places in the poller. Asking a socket in vain costs a system call.
   struct {
@@ -145,20 +143,21 @@ class EngineReactor {
     std::optional<std::size_t> shell{};
     std::optional<std::size_t> control{};
     std::optional<std::size_t> ping{};
+    std::array<std::optional<std::size_t>, OutputCapture::streams> captured{};
   } ready_{};
 
-  std::optional<EngineIdentity> identity_{};
+  bool connected_{};
   std::string python_version_{};
-  std::string status_topic_{};
   HeaderReader headers_{};
   ReplayGuard guard_{};
   std::unordered_map<std::uint64_t, Pending> pending_{};
   std::uint64_t last_token_{};
   std::optional<Frames> ping_{};
   UsageMeter usage_{};
+  /// Output past Python that has not been published, and the request it belongs to.
+  std::array<std::string, OutputCapture::streams> captured_{};
+  SharedBytes work_parent_{};
   std::vector<EngineOutput> outputs_{};
-  std::vector<std::string_view> identities_{};
-  std::vector<SharedBytes> reply_buffers_{};
   FramesBuilder head_builder_{};
 
   TimePoint streams_due_{TimePoint::never()};

@@ -1,13 +1,13 @@
 #include "engine/execution_queue.hpp"
 
+#include <csignal>
+#include <ctime>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 
 #include <climits>
-#include <csignal>
-#include <ctime>
-#include <utility>
 
 #include "core/check.hpp"
 
@@ -83,8 +83,7 @@ ExecutionQueue::Taken ExecutionQueue::take(Duration most) {
     {
       const std::scoped_lock lock(mutex_);
       if (item_) {
-        stage_ = Stage::running;
-        Taken taken{.outcome = Outcome::work, .item = std::move(item_), .interrupted = interrupted_};
+        Taken taken{.outcome = Outcome::work, .item = std::move(item_)};
         item_.reset();
         return taken;
       }
@@ -97,6 +96,13 @@ ExecutionQueue::Taken ExecutionQueue::take(Duration most) {
     }
     sleep(seen, most);
   }
+}
+
+bool ExecutionQueue::begin() {
+  const std::scoped_lock lock(mutex_);
+  IPF_CHECK(stage_ == Stage::handed_over && !item_);
+  stage_ = Stage::running;
+  return interrupted_;
 }
 
 void ExecutionQueue::finish() {

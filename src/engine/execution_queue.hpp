@@ -1,11 +1,10 @@
 #pragma once
 
-#include <pthread.h>
-
 #include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <pthread.h>
 #include <string>
 
 #include "core/clock.hpp"
@@ -32,8 +31,8 @@ struct WorkItem {
 /// thread sleeps in take() without holding the GIL; handing over costs a system call only when it
 /// sleeps. A signal that arrives meanwhile ends take() early, so that Python can run its handler.
 ///
-/// Threads: hand_over, interrupt, admit and stop belong to the IO thread; take and finish to the
-/// main thread; nudge to any. A mutex guards the state and is held for a few instructions only,
+/// Threads: hand_over, interrupt, admit and stop belong to the IO thread; take, begin and finish to
+/// the main thread; nudge to any. A mutex guards the state and is held for a few instructions only,
 /// never while Python runs.
 class ExecutionQueue {
  public:
@@ -43,8 +42,8 @@ class ExecutionQueue {
   void hand_over(WorkItem item);
   /// The engine is registered; wait_admitted() returns.
   void admit(EngineId id);
-  /// SIGINT for the request that runs, if one does. It never reaches another request: when the main
-  /// thread has not begun yet, take() tells it to interrupt itself.
+  /// SIGINT for the request that runs, if one does. It never reaches another request, and it is not
+  /// lost: when the main thread has not begun yet, begin() tells it to interrupt itself.
   void interrupt();
   /// take() returns `stopped` once what was handed over is done.
   void stop();
@@ -58,10 +57,12 @@ class ExecutionQueue {
   struct Taken {
     Outcome outcome{Outcome::nudged};
     std::optional<WorkItem> item{};
-    bool interrupted{};  ///< interrupt() was called for the item already
   };
   /// Waits until there is something, until a signal, a nudge, or for `most`.
   Taken take(Duration most);
+  /// Begins the item that take() returned: what signals came before are not meant for it. True when
+  /// interrupt() was called for it already.
+  [[nodiscard]] bool begin();
   /// The item is done; from now on interrupt() does nothing.
   void finish();
   /// Waits for admit() or stop(); nothing when stopped.

@@ -9,16 +9,17 @@ namespace {
 
 /// Written against the C API: pybind11's buffer protocol costs a microsecond for each buffer.
 struct FrameView {
-  PyObject_HEAD
-  SharedBytes frame;
+  PyObject_HEAD SharedBytes frame;
 };
 
-FrameView* self_of(PyObject* object) { return reinterpret_cast<FrameView*>(object); }
+FrameView* self_of(PyObject* object) {
+  return reinterpret_cast<FrameView*>(object);
+}
 
 int get_buffer(PyObject* object, Py_buffer* view, int flags) {
   const std::string_view bytes = self_of(object)->frame.bytes;
-  return PyBuffer_FillInfo(view, object, const_cast<char*>(bytes.data()), static_cast<Py_ssize_t>(bytes.size()), 1,
-                           flags);
+  return PyBuffer_FillInfo(view, object, const_cast<char*>(bytes.data()),
+                           static_cast<Py_ssize_t>(bytes.size()), 1, flags);
 }
 
 void deallocate(PyObject* object) {

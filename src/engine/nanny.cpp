@@ -1,20 +1,19 @@
 #include "engine/nanny.hpp"
 
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <fcntl.h>
+#include <optional>
 #include <poll.h>
+#include <string>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <csignal>
-#include <cstdint>
-#include <optional>
-#include <string>
 
 #include "core/clock.hpp"
 #include "core/text.hpp"
@@ -45,11 +44,12 @@ struct Ward {
 
 class Nanny {
  public:
-  Nanny(pid_t child, int report_fd, const sigset_t& signals, Log& log)
+  Nanny(pid_t child, int report_fd, const sigset_t& signals, OutputCapture* capture, Log& log)
       : child_(child),
         report_fd_(report_fd),
         child_fd_(static_cast<int>(syscall(SYS_pidfd_open, child, 0))),
         signal_fd_(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)),
+        capture_(capture),
         log_(log) {}
 
   [[noreturn]] void run() {
@@ -68,6 +68,9 @@ class Nanny {
         kill(child_, SIGKILL);
       }
     }
+    if (capture_ != nullptr) {
+      capture_->copy_rest();
+    }
     read_reports();
     report_death(status);
     end_like(status);
@@ -75,7 +78,8 @@ class Nanny {
 
  private:
   void wait_for_something() {
-    std::array<pollfd, 3> items{{{child_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}, {report_fd_, POLLIN, 0}}};
+    std::array<pollfd, 3> items{
+        {{child_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}, {report_fd_, POLLIN, 0}}};
     int timeout_ms = child_fd_ < 0 ? 100 : -1;  // a kernel without pidfd: look now and then
     if (kill_at_ != TimePoint::never()) {
       timeout_ms = 100;
@@ -196,6 +200,7 @@ class Nanny {
   int report_fd_;
   int child_fd_;
   int signal_fd_;
+  OutputCapture* capture_;
   Log& log_;
   std::string reports_{};
   std::optional<Ward> ward_{};
@@ -218,7 +223,7 @@ void become_engine(pid_t parent) {
 
 }  // namespace
 
-Result<NannyLink> split_nanny(Log& log) {
+Result<NannyLink> split_nanny(Log& log, OutputCapture* capture) {
   std::array<int, 2> pipe_fds{};
   if (pipe2(pipe_fds.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
     return unexpected(ErrorCode::io, "cannot make a pipe: " + errno_text(errno));
@@ -227,7 +232,7 @@ Result<NannyLink> split_nanny(Log& log) {
   sigset_t before;
   sigemptyset(&signals);
   for (const int number : forwarded_signals) {
-    struct sigaction action {};
+    struct sigaction action{};
     // What nohup and the like have switched off stays off.
     if (sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) {
       sigaddset(&signals, number);
@@ -243,7 +248,10 @@ Result<NannyLink> split_nanny(Log& log) {
   }
   if (child > 0) {
     close(pipe_fds[1]);
-    Nanny(child, pipe_fds[0], signals, log).run();
+    if (capture != nullptr) {
+      capture->only_watch();
+    }
+    Nanny(child, pipe_fds[0], signals, capture, log).run();
   }
   close(pipe_fds[0]);
   sigprocmask(SIG_SETMASK, &before, nullptr);

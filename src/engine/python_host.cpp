@@ -1,16 +1,16 @@
 #include "engine/python_host.hpp"
 
-#include <pybind11/pybind11.h>
-
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <unistd.h>
 #include <utility>
+
+#include <pybind11/pybind11.h>
 
 #include "engine/frame_view.hpp"
 #include "engine/reply_texts.hpp"
@@ -29,7 +29,9 @@ constexpr Duration idle_step = std::chrono::milliseconds(50);
 constexpr Duration longest_sleep = std::chrono::seconds(1);
 
 /// The exception as the content of an error reply. Never throws a Python error.
-std::string failure_content(py::error_already_set& failure, EngineId id, const std::string& uuid,
+std::string failure_content(py::error_already_set& failure,
+                            EngineId id,
+                            const std::string& uuid,
                             std::string_view method) {
   std::string ename = "RuntimeError";
   std::string evalue;
@@ -68,8 +70,8 @@ class PythonHost::ShellRunner {
     execute_ = shell_.attr("execute");
   }
 
-  /// Drops what belongs to Python. Functions of the bridge work until the interpreter is gone: atexit
-  /// handlers may print.
+  /// Drops what belongs to Python. Functions of the bridge work until the interpreter is gone:
+  /// atexit handlers may print.
   void let_go() {
     shell_ = {};
     apply_ = {};
@@ -93,7 +95,7 @@ class PythonHost::ShellRunner {
         return true;
       }
       if (taken.item) {
-        run(*taken.item, taken.interrupted);
+        run(*taken.item);
         if (bridge_.in_fork()) {
           return false;
         }
@@ -122,18 +124,21 @@ class PythonHost::ShellRunner {
     config["startup_command"] = options_.startup_command;
     config["startup_script"] = options_.startup_script;
     config["profile_dir"] = options_.profile_dir;
-    config["use_mpi"] = options_.use_mpi && (options_.mpi_module.empty() || options_.mpi_module == "mpi4py");
+    config["use_mpi"] =
+        options_.use_mpi && (options_.mpi_module.empty() || options_.mpi_module == "mpi4py");
     config["traits"] = traits;
     return config;
   }
 
-  void run(const WorkItem& item, bool interrupted) {
+  void run(const WorkItem& item) {
     channels_.streams.set_parent(item.message.frames().shared(item.message.identity_count() + 2));
-    if (interrupted) {
+    if (channels_.queue.begin()) {
       PyErr_SetInterrupt();
     }
     WorkDone done{.token = item.token};
-    const char* method = item.kind == WorkKind::apply ? "apply" : item.kind == WorkKind::execute ? "execute" : "clear";
+    const char* method = item.kind == WorkKind::apply     ? "apply"
+                         : item.kind == WorkKind::execute ? "execute"
+                                                          : "clear";
     try {
       call(item, done);
     } catch (py::error_already_set& failure) {
@@ -145,6 +150,7 @@ class PythonHost::ShellRunner {
     }
     channels_.queue.finish();
     drop_signals();
+    std::fflush(stdout);  // what C code has printed; nothing to do otherwise
     channels_.streams.flush();
     channels_.outputs.push(std::move(done));
     quietly([this] {
@@ -159,8 +165,8 @@ class PythonHost::ShellRunner {
       shell_.attr("clear")();
       return;
     }
-    const auto msg_id = py::reinterpret_steal<py::object>(
-        PyUnicode_DecodeUTF8(item.msg_id.data(), static_cast<Py_ssize_t>(item.msg_id.size()), "replace"));
+    const auto msg_id = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
+        item.msg_id.data(), static_cast<Py_ssize_t>(item.msg_id.size()), "replace"));
     if (item.kind == WorkKind::execute) {
       const std::string_view text = item.message.content();
       const auto content = py::reinterpret_steal<py::object>(
@@ -177,7 +183,8 @@ class PythonHost::ShellRunner {
       done.content = error.cast<std::string>();
       return;
     }
-    for (const auto& buffer : py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(result.ptr(), 1))) {
+    for (const auto& buffer :
+         py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(result.ptr(), 1))) {
       LentBuffers::add(lent_, reply_, buffer);
     }
     done.buffers = reply_.finish();
@@ -188,7 +195,8 @@ class PythonHost::ShellRunner {
     const Message& message = item.message;
     py::list buffers(message.buffer_count());
     for (std::size_t i = 0; i < message.buffer_count(); ++i) {
-      PyObject* view = frame_memoryview(frame_view_type_.ptr(), message.frames(), message.first_buffer() + i);
+      PyObject* view =
+          frame_memoryview(frame_view_type_.ptr(), message.frames(), message.first_buffer() + i);
       if (view == nullptr) {
         throw py::error_already_set();
       }
@@ -204,7 +212,8 @@ class PythonHost::ShellRunner {
   }
 
   bool wants_idle() {
-    const auto flag = py::reinterpret_steal<py::object>(PyObject_GetAttrString(shell_.ptr(), "wants_idle"));
+    const auto flag =
+        py::reinterpret_steal<py::object>(PyObject_GetAttrString(shell_.ptr(), "wants_idle"));
     if (!flag) {
       PyErr_Clear();
       return false;
@@ -246,9 +255,11 @@ namespace {
 void report_start_failure(py::error_already_set& failure, Log& log) {
   try {
     const std::string name = py::str(failure.type().attr("__name__"));
-    log.error("cannot start the engine's shell: " + name + ": " + std::string(py::str(failure.value())));
+    log.error("cannot start the engine's shell: " + name + ": " +
+              std::string(py::str(failure.value())));
+    const py::object trace = failure.trace() ? py::object(failure.trace()) : py::none();
     py::module_::import("traceback")
-        .attr("print_exception")(failure.type(), failure.value(), failure.trace(),
+        .attr("print_exception")(failure.type(), failure.value(), trace,
                                  py::arg("file") = py::module_::import("sys").attr("__stderr__"));
   } catch (const py::error_already_set&) {
     log.error("cannot start the engine's shell, and the reason cannot be shown");
@@ -259,7 +270,8 @@ bool check(const PyStatus& status, Log& log) {
   if (PyStatus_Exception(status) == 0) {
     return true;
   }
-  log.error(std::string("Python cannot be started: ") + (status.err_msg == nullptr ? "unknown reason" : status.err_msg));
+  log.error(std::string("Python cannot be started: ") +
+            (status.err_msg == nullptr ? "unknown reason" : status.err_msg));
   return false;
 }
 
@@ -272,11 +284,13 @@ bool PythonHost::start_interpreter() {
   // Both: without them sys.executable would be this program, and code that starts a Python by it
   // would start engines without end.
   const std::string executable = options_.executable.string();
-  bool good = check(PyConfig_SetBytesString(&config, &config.program_name, executable.c_str()), log_) &&
-              check(PyConfig_SetBytesString(&config, &config.executable, executable.c_str()), log_);
+  bool good =
+      check(PyConfig_SetBytesString(&config, &config.program_name, executable.c_str()), log_) &&
+      check(PyConfig_SetBytesString(&config, &config.executable, executable.c_str()), log_);
   std::string empty;
   char* argv = empty.data();
-  good = good && check(PyConfig_SetBytesArgv(&config, 1, &argv), log_) && check(Py_InitializeFromConfig(&config), log_);
+  good = good && check(PyConfig_SetBytesArgv(&config, 1, &argv), log_) &&
+         check(Py_InitializeFromConfig(&config), log_);
   PyConfig_Clear(&config);
   return good;
 }
@@ -322,6 +336,9 @@ void PythonHost::run_engine(std::unique_ptr<ShellRunner>& runner) {
     }
   } catch (py::error_already_set& failure) {
     report_start_failure(failure, log_);
+    channels_.outputs.push(ShellBroken{});
+  } catch (const std::exception& failure) {
+    log_.error(std::string("the engine's Python side failed: ") + failure.what());
     channels_.outputs.push(ShellBroken{});
   }
 }

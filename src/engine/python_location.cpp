@@ -2,16 +2,15 @@
 
 #include <Python.h>
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <array>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string_view>
+#include <sys/wait.h>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 namespace ipf::engine {
@@ -95,7 +94,8 @@ bool is_script(const fs::path& file) {
 }
 
 /// Executable and version of a Python somewhere on PATH; asks it only when its files do not tell.
-std::optional<std::pair<fs::path, PythonVersion>> identify(const fs::path& python, const PythonSearch& search) {
+std::optional<std::pair<fs::path, PythonVersion>> identify(const fs::path& python,
+                                                           const PythonSearch& search) {
   const fs::path venv = python.parent_path().parent_path();
   if (is_venv(venv)) {
     if (const auto version = venv_version(venv)) {
@@ -122,8 +122,9 @@ std::optional<std::pair<fs::path, PythonVersion>> ask_python(const fs::path& pyt
   for (const char c : python.string()) {
     quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
   }
-  const std::string command = quoted + "' -c 'import sys; print(sys.executable); print(\"%d.%d\" % "
-                                       "sys.version_info[:2])' 2>/dev/null </dev/null";
+  const std::string command = quoted +
+                              "' -c 'import sys; print(sys.executable); print(\"%d.%d\" % "
+                              "sys.version_info[:2])' 2>/dev/null </dev/null";
   FILE* pipe = popen(command.c_str(), "re");  // NOLINT(cert-env33-c,bugprone-command-processor)
   if (pipe == nullptr) {
     return std::nullopt;
@@ -185,8 +186,9 @@ Result<PythonLocation> locate_python(const PythonSearch& search) {
           python ? "has Python " + (version ? to_text(*version) : std::string("of unknown version"))
                  : std::string("has no bin/python");
       return unexpected(ErrorCode::invalid_argument,
-                        "the active environment " + search.virtual_env + " " + problem + ", but this ipengine (" +
-                            search.program.string() + ") was built for Python " + needed +
+                        "the active environment " + search.virtual_env + " " + problem +
+                            ", but this ipengine (" + search.program.string() +
+                            ") was built for Python " + needed +
                             ": install ipyfleet in that environment, or deactivate it");
     }
   }
@@ -199,16 +201,19 @@ Result<PythonLocation> locate_python(const PythonSearch& search) {
     if (found && found->second == search.needed) {
       return PythonLocation{.executable = found->first, .why = "python3 on PATH"};
     }
-    mismatch = python->string() + (found ? " is Python " + to_text(found->second) : " cannot be run");
+    mismatch =
+        python->string() + (found ? " is Python " + to_text(found->second) : " cannot be run");
   }
   if (access(search.built_with.c_str(), X_OK) == 0) {
     return PythonLocation{.executable = search.built_with,
-                          .why = mismatch.empty() ? "no python3 on PATH" : mismatch + ", this program needs " + needed};
+                          .why = mismatch.empty() ? "no python3 on PATH"
+                                                  : mismatch + ", this program needs " + needed};
   }
-  return unexpected(ErrorCode::not_found,
-                    (mismatch.empty() ? std::string("there is no python3 on PATH") : mismatch) +
-                        ", but this ipengine (" + search.program.string() + ") was built for Python " + needed +
-                        ": activate an environment with Python " + needed + ", or install ipyfleet in yours");
+  return unexpected(
+      ErrorCode::not_found,
+      (mismatch.empty() ? std::string("there is no python3 on PATH") : mismatch) +
+          ", but this ipengine (" + search.program.string() + ") was built for Python " + needed +
+          ": activate an environment with Python " + needed + ", or install ipyfleet in yours");
 }
 
 }  // namespace ipf::engine

@@ -19,13 +19,15 @@ std::string to_text(PythonVersion version);
 
 /// What decides which Python an engine uses; filled from the environment by here().
 struct PythonSearch {
-  std::string virtual_env{};               ///< $VIRTUAL_ENV
-  std::string path{};                      ///< $PATH
-  std::filesystem::path program{};         ///< this binary
-  std::filesystem::path built_with{};      ///< the Python this binary was built with
-  PythonVersion needed{};                  ///< of the library that is linked
+  std::string virtual_env{};           ///< $VIRTUAL_ENV
+  std::string path{};                  ///< $PATH
+  std::filesystem::path program{};     ///< this binary
+  std::filesystem::path built_with{};  ///< the Python this binary was built with
+  PythonVersion needed{};              ///< of the library that is linked
   /// Runs a Python and tells its sys.executable and version; asked only when files do not tell.
-  std::function<std::optional<std::pair<std::filesystem::path, PythonVersion>>(const std::filesystem::path&)> ask{};
+  std::function<std::optional<std::pair<std::filesystem::path, PythonVersion>>(
+      const std::filesystem::path&)>
+      ask{};
 
   static PythonSearch here();
 };

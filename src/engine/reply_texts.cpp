@@ -67,7 +67,10 @@ EchoedMetadata read_echoed_metadata(std::string_view metadata) {
 }
 
 EngineIdentity::EngineIdentity(std::string uuid, EngineId id)
-    : uuid_(std::move(uuid)), id_(id), uuid_json_(json_string(uuid_)), metadata_("{\"engine\": " + uuid_json_ + "}") {}
+    : uuid_(std::move(uuid)),
+      id_(id),
+      uuid_json_(json_string(uuid_)),
+      metadata_("{\"engine\": " + uuid_json_ + "}") {}
 
 std::string EngineIdentity::topic(std::string_view suffix) const {
   std::string out = "engine." + std::to_string(id_.value) + ".";
@@ -75,7 +78,8 @@ std::string EngineIdentity::topic(std::string_view suffix) const {
   return out;
 }
 
-std::string EngineIdentity::reply_metadata(const ReplyFacts& facts, const EchoedMetadata& echoed) const {
+std::string EngineIdentity::reply_metadata(const ReplyFacts& facts,
+                                           const EchoedMetadata& echoed) const {
   std::string out;
   out.reserve(384);
   out += "{\"started\": \"";
@@ -106,16 +110,18 @@ std::string EngineIdentity::reply_metadata(const ReplyFacts& facts, const Echoed
   return out;
 }
 
-std::string EngineIdentity::error_content(std::string_view ename, std::string_view evalue,
+std::string EngineIdentity::error_content(std::string_view ename,
+                                          std::string_view evalue,
                                           std::string_view method) const {
   const std::string name(ename);
   const std::string value(evalue);
-  return dump_json({{"status", "error"},
-                    {"traceback", Json::array({name + ": " + value})},
-                    {"ename", name},
-                    {"evalue", value},
-                    {"engine_info",
-                     {{"engine_uuid", uuid_}, {"engine_id", id_.value}, {"method", std::string(method)}}}});
+  return dump_json(
+      {{"status", "error"},
+       {"traceback", Json::array({name + ": " + value})},
+       {"ename", name},
+       {"evalue", value},
+       {"engine_info",
+        {{"engine_uuid", uuid_}, {"engine_id", id_.value}, {"method", std::string(method)}}}});
 }
 
 ReplyVerdict read_verdict(std::string_view content) {

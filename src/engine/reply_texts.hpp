@@ -43,9 +43,11 @@ class EngineIdentity {
   [[nodiscard]] std::string topic(std::string_view suffix) const;
   /// `{"engine": "<uuid>"}`
   [[nodiscard]] const std::string& metadata() const { return metadata_; }
-  [[nodiscard]] std::string reply_metadata(const ReplyFacts& facts, const EchoedMetadata& echoed) const;
+  [[nodiscard]] std::string reply_metadata(const ReplyFacts& facts,
+                                           const EchoedMetadata& echoed) const;
   /// Content of an error reply with engine_info, so that clients wait for its idle.
-  [[nodiscard]] std::string error_content(std::string_view ename, std::string_view evalue,
+  [[nodiscard]] std::string error_content(std::string_view ename,
+                                          std::string_view evalue,
                                           std::string_view method) const;
 
  private:

@@ -1,8 +1,7 @@
 #include "engine/shell_bridge.hpp"
 
-#include <unistd.h>
-
 #include <string_view>
+#include <unistd.h>
 #include <utility>
 
 namespace py = pybind11;
@@ -18,7 +17,8 @@ std::string utf8_of(py::handle text) {
     return {bytes, static_cast<std::size_t>(size)};
   }
   PyErr_Clear();
-  const auto encoded = py::reinterpret_steal<py::bytes>(PyUnicode_AsEncodedString(text.ptr(), "utf-8", "replace"));
+  const auto encoded =
+      py::reinterpret_steal<py::bytes>(PyUnicode_AsEncodedString(text.ptr(), "utf-8", "replace"));
   if (!encoded) {
     throw py::error_already_set();
   }
@@ -27,22 +27,27 @@ std::string utf8_of(py::handle text) {
 
 }  // namespace
 
-void LentBuffers::add(const std::shared_ptr<LentBuffers>& self, FramesBuilder& out, py::handle object) {
+void LentBuffers::add(const std::shared_ptr<LentBuffers>& self,
+                      FramesBuilder& out,
+                      py::handle object) {
   auto view = std::make_unique<Py_buffer>();
   if (PyObject_GetBuffer(object.ptr(), view.get(), PyBUF_SIMPLE) != 0) {
     throw py::error_already_set();
   }
-  const std::string_view bytes{static_cast<const char*>(view->buf), static_cast<std::size_t>(view->len)};
+  const std::string_view bytes{static_cast<const char*>(view->buf),
+                               static_cast<std::size_t>(view->len)};
   if (bytes.size() <= Frames::packed_frame_max) {
     out.add(bytes);
     PyBuffer_Release(view.get());
     return;
   }
   const Py_buffer* lent = view.release();
-  out.add(SharedBytes{
-      .owner = std::shared_ptr<const void>(
-          lent, [self](const void* buffer) { self->give_back(static_cast<Py_buffer*>(const_cast<void*>(buffer))); }),
-      .bytes = bytes});
+  out.add(SharedBytes{.owner = std::shared_ptr<const void>(
+                          lent,
+                          [self](const void* buffer) {
+                            self->give_back(static_cast<Py_buffer*>(const_cast<void*>(buffer)));
+                          }),
+                      .bytes = bytes});
 }
 
 void LentBuffers::give_back(Py_buffer* buffer) {
@@ -65,7 +70,9 @@ void LentBuffers::release_returned() {
   }
 }
 
-ShellBridge::ShellBridge(EngineChannels& channels, std::shared_ptr<LentBuffers> lent, EngineId id,
+ShellBridge::ShellBridge(EngineChannels& channels,
+                         std::shared_ptr<LentBuffers> lent,
+                         EngineId id,
                          const std::string& uuid)
     : channels_(channels),
       lent_(std::move(lent)),
@@ -76,7 +83,9 @@ ShellBridge::ShellBridge(EngineChannels& channels, std::shared_ptr<LentBuffers> 
   define_functions();
 }
 
-bool ShellBridge::in_fork() const { return getpid() != pid_; }
+bool ShellBridge::in_fork() const {
+  return getpid() != pid_;
+}
 
 void ShellBridge::define_functions() {
   module_.def("write", [this](const py::str& name, const py::str& text) {
@@ -91,8 +100,8 @@ void ShellBridge::define_functions() {
   });
   module_.def(
       "publish",
-      [this](const py::str& msg_type, const py::str& topic, const py::str& content, const py::str& metadata,
-             const py::object& buffers) {
+      [this](const py::str& msg_type, const py::str& topic, const py::str& content,
+             const py::str& metadata, const py::object& buffers) {
         if (in_fork()) {
           return;
         }

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <memory>
 #include <mutex>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 #include <pybind11/pybind11.h>
@@ -23,7 +22,9 @@ class LentBuffers {
 
   /// Frame bytes of `object` (any C-contiguous buffer): large ones are lent, small ones copied.
   /// Throws error_already_set when it is no such buffer. The caller holds the GIL.
-  static void add(const std::shared_ptr<LentBuffers>& self, FramesBuilder& out, pybind11::handle object);
+  static void add(const std::shared_ptr<LentBuffers>& self,
+                  FramesBuilder& out,
+                  pybind11::handle object);
   /// Main thread, with the GIL.
   void release_returned();
 
@@ -40,7 +41,10 @@ class LentBuffers {
 /// holds the GIL, and do nothing in a forked child, whose sockets belong to the engine.
 class ShellBridge {
  public:
-  ShellBridge(EngineChannels& channels, std::shared_ptr<LentBuffers> lent, EngineId id, const std::string& uuid);
+  ShellBridge(EngineChannels& channels,
+              std::shared_ptr<LentBuffers> lent,
+              EngineId id,
+              const std::string& uuid);
 
   [[nodiscard]] pybind11::module_ module() const { return module_; }
   /// Drops the module; call it before the interpreter ends, and destroy the bridge behind that.

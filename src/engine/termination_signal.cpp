@@ -1,11 +1,10 @@
 #include "engine/termination_signal.hpp"
 
-#include <unistd.h>
-
 #include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <initializer_list>
+#include <unistd.h>
 
 namespace ipf::engine {
 
@@ -33,15 +32,21 @@ void redirect_termination(Wakeup& wakeup) {
   target.store(&wakeup);
   owner.store(getpid());
   for (const int number : {SIGTERM, SIGHUP}) {
-    struct sigaction before {};
+    struct sigaction before{};
     if (sigaction(number, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) {
       continue;
     }
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = on_termination;
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
     sigaction(number, &action, nullptr);
+  }
+}
+
+void ignore_termination() {
+  for (const int number : {SIGTERM, SIGHUP}) {
+    std::signal(number, SIG_IGN);
   }
 }
 

@@ -1,12 +1,11 @@
 #include "engine/usage_report.hpp"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <fstream>
 #include <string>
+#include <sys/resource.h>
 #include <thread>
+#include <unistd.h>
 
 #include "core/text.hpp"
 #include "protocol/json_text.hpp"
@@ -51,12 +50,15 @@ double cpu_seconds() {
 std::string UsageMeter::content(TimePoint now) {
   const double cpu = cpu_seconds();
   const double elapsed = static_cast<double>((now - last_).count()) / 1e9;
-  const double percent = last_cpu_seconds_ > 0 && elapsed > 0 ? 100 * (cpu - last_cpu_seconds_) / elapsed : 0.0;
+  const double percent =
+      last_cpu_seconds_ > 0 && elapsed > 0 ? 100 * (cpu - last_cpu_seconds_) / elapsed : 0.0;
   last_ = now;
   last_cpu_seconds_ = cpu;
   const auto total = meminfo_bytes("MemTotal");
   const auto available = meminfo_bytes("MemAvailable");
-  const double used_percent = total == 0 ? 0.0 : 100.0 * static_cast<double>(total - available) / static_cast<double>(total);
+  const double used_percent =
+      total == 0 ? 0.0
+                 : 100.0 * static_cast<double>(total - available) / static_cast<double>(total);
   return dump_json({{"status", "ok"},
                     {"hostname", host_name()},
                     {"pid", getpid()},
@@ -64,7 +66,10 @@ std::string UsageMeter::content(TimePoint now) {
                     {"kernel_memory", resident_bytes()},
                     {"cpu_count", std::thread::hardware_concurrency()},
                     {"host_virtual_memory",
-                     {{"total", total}, {"available", available}, {"used", total - available}, {"percent", used_percent}}}});
+                     {{"total", total},
+                      {"available", available},
+                      {"used", total - available},
+                      {"percent", used_percent}}}});
 }
 
 }  // namespace ipf::engine

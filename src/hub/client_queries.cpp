@@ -1,6 +1,6 @@
 #include "hub/client_queries.hpp"
 
-#include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 

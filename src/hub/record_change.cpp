@@ -42,8 +42,10 @@ void apply_stream(TaskRecord& record, const Message& output, const RecordLimits&
   if (text == content->end() || !text->is_string()) {
     return;
   }
-  auto& stream = string_or(*content, "name") == "stderr" ? record.stderr_text : record.stdout_text;
-  append_stream(stream, text->get_ref<const std::string&>(), limits.stream_bytes_max);
+  const bool is_stderr = string_or(*content, "name") == "stderr";
+  append_stream(is_stderr ? record.stderr_text : record.stdout_text,
+                text->get_ref<const std::string&>(),
+                limits.stream_bytes_max);
 }
 
 /// The content, or a small one of the same kind if it is too large to keep.

@@ -146,7 +146,7 @@ void TaskLedger::remove_engine(const std::string& uuid, EngineId id, TimePoint s
 std::vector<TaskLedger::Stranded> TaskLedger::take_stranded(TimePoint now) {
   std::vector<Stranded> out;
   while (!gone_.empty() && gone_.front().deadline <= now) {
-    Gone& gone = gone_.front();
+    const Gone& gone = gone_.front();
     while (gone.direct.first != nullptr) {
       out.push_back(
           {.msg_id = *gone.direct.first->msg_id, .engine_uuid = gone.uuid, .engine_id = gone.id});

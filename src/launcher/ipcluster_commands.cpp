@@ -7,7 +7,7 @@
 #include <iomanip>
 #include <iostream>
 #include <memory>
-#include <regex>
+#include <string_view>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -56,15 +56,37 @@ std::vector<std::string> cluster_ids(const std::filesystem::path& profile_dir) {
   return out;
 }
 
+/// True for `<prefix><number>.log`, or `<prefix><number>-<number>.log` with two numbers.
+bool is_log_name(std::string_view name, std::string_view prefix, int numbers) {
+  constexpr std::string_view suffix = ".log";
+  if (!name.starts_with(prefix) || !name.ends_with(suffix)) {
+    return false;
+  }
+  name.remove_prefix(prefix.size());
+  for (; numbers > 0; --numbers) {
+    const std::size_t digits = name.find_first_not_of("0123456789");
+    if (digits == 0 || digits == std::string_view::npos) {
+      return false;
+    }
+    name.remove_prefix(digits);
+    if (numbers > 1) {
+      if (name[0] != '-') {
+        return false;
+      }
+      name.remove_prefix(1);
+    }
+  }
+  return name == suffix;
+}
+
+/// Removes the logs of earlier runs of this cluster; those of other cluster ids stay.
 void remove_logs(const ProfilePaths& paths) {
-  const std::regex special("[.-]");
-  const std::string id = std::regex_replace(paths.cluster_id, special, "\\$&");
-  const std::string dashed = id.empty() ? "" : "-" + id;
-  const std::regex ours("(ipcontroller|ipcluster)" + dashed + "-\\d+\\.log|ipengine-" + id +
-                        "-\\d+-\\d+\\.log");
   std::error_code failure;
   for (const auto& entry : std::filesystem::directory_iterator(paths.log(), failure)) {
-    if (std::regex_match(entry.path().filename().string(), ours)) {
+    const std::string name = entry.path().filename().string();
+    if (is_log_name(name, "ipcontroller" + paths.dashed_id() + "-", 1) ||
+        is_log_name(name, "ipcluster" + paths.dashed_id() + "-", 1) ||
+        is_log_name(name, "ipengine-" + paths.cluster_id + "-", 2)) {
       std::error_code ignored;
       std::filesystem::remove(entry.path(), ignored);
     }

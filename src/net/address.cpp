@@ -1,11 +1,10 @@
 #include "net/address.hpp"
 
 #include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <netdb.h>
-
 #include <array>
+#include <ifaddrs.h>
 #include <memory>
+#include <netdb.h>
 #include <set>
 
 #include "core/log.hpp"
@@ -47,19 +46,23 @@ Result<std::string> resolve(const std::string& host) {
   std::array<char, INET_ADDRSTRLEN> text{};
   const auto* address = reinterpret_cast<const sockaddr_in*>(list->ai_addr);
   if (inet_ntop(AF_INET, &address->sin_addr, text.data(), text.size()) == nullptr) {
-    return unexpected(ErrorCode::not_found, "the controller's location '" + printable(host) + "' has no IPv4 address");
+    return unexpected(ErrorCode::not_found,
+                      "the controller's location '" + printable(host) + "' has no IPv4 address");
   }
   return std::string(text.data());
 }
 
 }  // namespace
 
-bool is_loopback(std::string_view ip) { return ip.starts_with("127.") || ip == "::1" || ip == "localhost"; }
+bool is_loopback(std::string_view ip) {
+  return ip.starts_with("127.") || ip == "::1" || ip == "localhost";
+}
 
 Result<std::string> reachable_interface(std::string_view interface, std::string_view location) {
   const std::size_t at = interface.find("://");
   if (at == std::string_view::npos) {
-    return unexpected(ErrorCode::malformed, "interface '" + printable(interface) + "' is no 'proto://ip'");
+    return unexpected(ErrorCode::malformed,
+                      "interface '" + printable(interface) + "' is no 'proto://ip'");
   }
   const std::string protocol(interface.substr(0, at + 3));
   const std::string_view ip = interface.substr(at + 3);
@@ -73,11 +76,12 @@ Result<std::string> reachable_interface(std::string_view interface, std::string_
   if (location.empty() || location == host_name() || is_loopback(location)) {
     return protocol + "127.0.0.1";
   }
-  const auto resolved = resolve(std::string(location));
+  auto resolved = resolve(std::string(location));
   if (!resolved) {
     return resolved;
   }
-  return protocol + (is_loopback(*resolved) || local_ips().contains(*resolved) ? "127.0.0.1" : *resolved);
+  return protocol +
+         (is_loopback(*resolved) || local_ips().contains(*resolved) ? "127.0.0.1" : *resolved);
 }
 
 std::string endpoint_url(std::string_view interface, int port) {

@@ -1,11 +1,10 @@
 #include "net/log_spdlog.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -50,9 +49,11 @@ class SpdLog final : public Log {
 Result<std::unique_ptr<Log>> make_log(const LogOptions& options) {
   std::vector<spdlog::sink_ptr> sinks{std::make_shared<spdlog::sinks::stderr_sink_mt>()};
   if (!options.file.empty()) {
-    const int fd = open(options.file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    const int fd =
+        open(options.file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
-      return unexpected(ErrorCode::io, "cannot open log file " + options.file + ": " + errno_text(errno));
+      return unexpected(ErrorCode::io,
+                        "cannot open log file " + options.file + ": " + errno_text(errno));
     }
     close(fd);
     sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file));
@@ -62,7 +63,8 @@ Result<std::unique_ptr<Log>> make_log(const LogOptions& options) {
 
 Result<LogLevel> parse_log_level(const std::string& text) {
   std::string lower = text;
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   static const std::vector<std::pair<std::vector<std::string>, LogLevel>> names{
       {{"0", "10", "debug"}, LogLevel::debug},
       {{"20", "info"}, LogLevel::info},

@@ -1,9 +1,9 @@
 #include "net/poller.hpp"
 
-#include <zmq.h>
-
 #include <algorithm>
 #include <vector>
+
+#include <zmq.h>
 
 #include "core/check.hpp"
 
@@ -35,7 +35,8 @@ void Poller::wait(TimePoint now, TimePoint deadline) {
     const std::int64_t left = std::max<std::int64_t>(0, (deadline - now).count());
     timeout_ms = std::min((left + nanoseconds_per_ms - 1) / nanoseconds_per_ms, longest_ms);
   }
-  const int count = zmq_poll(items_->list.data(), static_cast<int>(items_->list.size()), static_cast<long>(timeout_ms));
+  const int count = zmq_poll(items_->list.data(), static_cast<int>(items_->list.size()),
+                             static_cast<long>(timeout_ms));
   if (count < 0) {
     for (auto& item : items_->list) {
       item.revents = 0;

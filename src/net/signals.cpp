@@ -1,10 +1,8 @@
 #include "net/signals.hpp"
 
-#include <pthread.h>
+#include <csignal>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#include <csignal>
 
 #include "core/check.hpp"
 
@@ -34,9 +32,11 @@ SignalFd::SignalFd(std::initializer_list<int> signals) {
   IPF_CHECK(fd_ >= 0);
 }
 
-SignalFd::~SignalFd() { close(fd_); }
+SignalFd::~SignalFd() {
+  close(fd_);
+}
 
-int SignalFd::take() {
+int SignalFd::take() const {
   signalfd_siginfo info{};
   return read(fd_, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
 }

@@ -18,7 +18,7 @@ class SignalFd {
   ~SignalFd();
   [[nodiscard]] int fd() const { return fd_; }
   /// The number of a pending signal, or 0.
-  int take();
+  [[nodiscard]] int take() const;
 
  private:
   int fd_;

@@ -1,10 +1,9 @@
 #include "net/socket.hpp"
 
-#include <zmq.h>
-
 #include <cerrno>
 #include <utility>
 
+#include <zmq.h>
 #include <zmq.hpp>
 
 namespace ipf {
@@ -27,7 +26,9 @@ int to_zmq(SocketKind kind) {
   return ZMQ_DEALER;
 }
 
-std::string zmq_text() { return zmq_strerror(zmq_errno()); }
+std::string zmq_text() {
+  return zmq_strerror(zmq_errno());
+}
 
 /// Sends one frame; -1 with errno as libzmq left it.
 int send_copy(void* socket, std::string_view bytes, int flags) {
@@ -46,7 +47,8 @@ void release_owner(void* /*data*/, void* hint) {
 int send_shared(void* socket, const SharedBytes& bytes, int flags) {
   auto* owner = new std::shared_ptr<const void>(bytes.owner);
   zmq_msg_t message;
-  zmq_msg_init_data(&message, const_cast<char*>(bytes.bytes.data()), bytes.bytes.size(), release_owner, owner);
+  zmq_msg_init_data(&message, const_cast<char*>(bytes.bytes.data()), bytes.bytes.size(),
+                    release_owner, owner);
   int sent = 0;
   do {
     sent = zmq_msg_send(&message, socket, flags);
@@ -57,7 +59,9 @@ int send_shared(void* socket, const SharedBytes& bytes, int flags) {
   return sent;
 }
 
-SendResult failure() { return errno == EHOSTUNREACH ? SendResult::unroutable : SendResult::failed; }
+SendResult failure() {
+  return errno == EHOSTUNREACH ? SendResult::unroutable : SendResult::failed;
+}
 
 }  // namespace
 
@@ -104,9 +108,13 @@ Result<void> Socket::connect(const std::string& url) {
   return {};
 }
 
-void Socket::subscribe_all() { socket_->set(zmq::sockopt::subscribe, ""); }
+void Socket::subscribe_all() {
+  socket_->set(zmq::sockopt::subscribe, "");
+}
 
-void* Socket::handle() const { return socket_->handle(); }
+void* Socket::handle() const {
+  return socket_->handle();
+}
 
 std::optional<Frames> Socket::receive() {
   zmq_msg_t part;
@@ -137,7 +145,9 @@ std::optional<Frames> Socket::receive() {
   return builder_.finish();
 }
 
-SendResult Socket::send(std::span<const std::string_view> first, const Frames& rest, std::size_t from) {
+SendResult Socket::send(std::span<const std::string_view> first,
+                        const Frames& rest,
+                        std::size_t from) {
   void* socket = socket_->handle();
   for (std::size_t i = 0; i < first.size(); ++i) {
     const bool more = i + 1 < first.size() || from < rest.size();
@@ -147,7 +157,8 @@ SendResult Socket::send(std::span<const std::string_view> first, const Frames& r
   }
   for (std::size_t i = from; i < rest.size(); ++i) {
     const int flags = ZMQ_DONTWAIT | (i + 1 < rest.size() ? ZMQ_SNDMORE : 0);
-    const int sent = rest.is_packed(i) ? send_copy(socket, rest[i], flags) : send_shared(socket, rest.shared(i), flags);
+    const int sent = rest.is_packed(i) ? send_copy(socket, rest[i], flags)
+                                       : send_shared(socket, rest.shared(i), flags);
     if (sent < 0) {
       return failure();
     }

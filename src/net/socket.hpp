@@ -36,7 +36,9 @@ struct SocketOptions {
   std::string identity{};
   /// ROUTER only: an unknown destination is reported, not silently dropped.
   bool mandatory{false};
-  /// ROUTER only: a peer that reconnects takes over its identity from a dead connection.
+  /// ROUTER that connects only: a peer that comes back takes over its identity from the dead
+  /// connection. Never on a socket that listens: there anybody could take over an engine's
+  /// identity.
   bool handover{false};
   /// XPUB only: each subscription is reported, not only the first one.
   bool verbose{false};

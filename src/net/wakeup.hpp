@@ -10,8 +10,8 @@ class Wakeup {
   Wakeup& operator=(const Wakeup&) = delete;
   ~Wakeup();
   [[nodiscard]] int fd() const { return fd_; }
-  void signal();
-  void drain();
+  void signal() const;
+  void drain() const;
 
  private:
   int fd_;

@@ -1,11 +1,10 @@
 #include "protocol/connection_file.hpp"
 
+#include <array>
+#include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <array>
-#include <cerrno>
 #include <utility>
 
 #include "core/text.hpp"
@@ -96,7 +95,8 @@ class FieldReader {
 
  private:
   static bool as_port(const Json& value, int& out) {
-    if (!value.is_number_integer() || value.get<std::int64_t>() < 1 || value.get<std::int64_t>() > 65535) {
+    if (!value.is_number_integer() || value.get<std::int64_t>() < 1 ||
+        value.get<std::int64_t>() > 65535) {
       return false;
     }
     out = value.get<int>();
@@ -137,7 +137,8 @@ std::string connection_info_text(const ConnectionInfo& info, PeerRole role) {
     out["broadcast"] = info.broadcast;
   }
   out["key"] = info.key;
-  out["curve_serverkey"] = info.curve_serverkey ? OrderedJson(*info.curve_serverkey) : OrderedJson(nullptr);
+  out["curve_serverkey"] =
+      info.curve_serverkey ? OrderedJson(*info.curve_serverkey) : OrderedJson(nullptr);
   out["location"] = info.location;
   out["pack"] = "json";
   out["unpack"] = "json";
@@ -145,8 +146,11 @@ std::string connection_info_text(const ConnectionInfo& info, PeerRole role) {
   return out.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
-Result<ConnectionInfo> parse_connection_info(std::string_view text, PeerRole role, std::string_view source) {
-  const auto parsed = parse_json_object(text, "connection file " + std::string(source), {.bytes_max = file_bytes_max});
+Result<ConnectionInfo> parse_connection_info(std::string_view text,
+                                             PeerRole role,
+                                             std::string_view source) {
+  const auto parsed = parse_json_object(text, "connection file " + std::string(source),
+                                        {.bytes_max = file_bytes_max});
   if (!parsed) {
     return unexpected(parsed.error());
   }
@@ -164,8 +168,10 @@ Result<ConnectionInfo> parse_connection_info(std::string_view text, PeerRole rol
     info.curve_serverkey = serverkey;
   }
   read_packers(fields);
-  for (const auto& [key, port] : {std::pair{"registration", &info.registration}, {"control", &info.control},
-                                  {"mux", &info.mux}, {"iopub", &info.iopub}}) {
+  for (const auto& [key, port] : {std::pair{"registration", &info.registration},
+                                  {"control", &info.control},
+                                  {"mux", &info.mux},
+                                  {"iopub", &info.iopub}}) {
     fields.port(key, *port);
   }
   if (client) {
@@ -179,7 +185,8 @@ Result<ConnectionInfo> parse_connection_info(std::string_view text, PeerRole rol
     fields.port("task", info.task);
   }
   fields.ports("broadcast", info.broadcast);
-  fields.complain_if(info.interface.find("://") == std::string::npos, "interface", "is no 'proto://ip'");
+  fields.complain_if(info.interface.find("://") == std::string::npos, "interface",
+                     "is no 'proto://ip'");
   if (!fields.problem().empty()) {
     return unexpected(ErrorCode::malformed, fields.problem());
   }
@@ -189,9 +196,10 @@ Result<ConnectionInfo> parse_connection_info(std::string_view text, PeerRole rol
 Result<std::string> read_text_file(const std::filesystem::path& path, std::size_t bytes_max) {
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) {
-    return unexpected(errno == ENOENT ? ErrorCode::not_found : ErrorCode::io, because(path, "read"));
+    return unexpected(errno == ENOENT ? ErrorCode::not_found : ErrorCode::io,
+                      because(path, "read"));
   }
-  struct stat info {};
+  struct stat info{};
   if (fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     return unexpected(ErrorCode::io, "cannot read " + path.string() + ": not a regular file");
   }
@@ -228,7 +236,8 @@ Result<void> write_private_file(const std::filesystem::path& path, std::string_v
   const std::filesystem::path temporary = path.string() + "." + random_hex(6) + ".tmp";
   Result<void> written;
   {
-    const FileDescriptor file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    const FileDescriptor file(
+        open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (file.get() < 0) {
       return unexpected(ErrorCode::io, because(path, "write"));
     }
@@ -243,7 +252,9 @@ Result<void> write_private_file(const std::filesystem::path& path, std::string_v
   return written;
 }
 
-Result<void> write_connection_file(const std::filesystem::path& path, const ConnectionInfo& info, PeerRole role) {
+Result<void> write_connection_file(const std::filesystem::path& path,
+                                   const ConnectionInfo& info,
+                                   PeerRole role) {
   return write_private_file(path, connection_info_text(info, role));
 }
 

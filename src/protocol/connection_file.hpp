@@ -28,10 +28,10 @@ struct ConnectionInfo {
   int mux{};
   int task{};
   int iopub{};
-  int notification{};              ///< client file only
-  int hb_ping{};                   ///< engine file only
-  int hb_pong{};                   ///< engine file only
-  std::vector<int> broadcast{};    ///< client: the first; engine: one port a leaf
+  int notification{};            ///< client file only
+  int hb_ping{};                 ///< engine file only
+  int hb_pong{};                 ///< engine file only
+  std::vector<int> broadcast{};  ///< client: the first; engine: one port a leaf
 
   bool operator==(const ConnectionInfo&) const = default;
 };
@@ -41,12 +41,16 @@ std::string connection_info_text(const ConnectionInfo& info, PeerRole role);
 
 /// Reads JSON text; `source` (a path) names it in errors. Unknown keys are ignored; a missing or
 /// wrongly typed key is an error that names the key. Only JSON packers are understood.
-Result<ConnectionInfo> parse_connection_info(std::string_view text, PeerRole role, std::string_view source);
+Result<ConnectionInfo> parse_connection_info(std::string_view text,
+                                             PeerRole role,
+                                             std::string_view source);
 
 Result<ConnectionInfo> read_connection_file(const std::filesystem::path& path, PeerRole role);
 
 /// Mode 0600 from the first byte on, complete before the name appears (rename).
-Result<void> write_connection_file(const std::filesystem::path& path, const ConnectionInfo& info, PeerRole role);
+Result<void> write_connection_file(const std::filesystem::path& path,
+                                   const ConnectionInfo& info,
+                                   PeerRole role);
 
 /// Writes any private file that way.
 Result<void> write_private_file(const std::filesystem::path& path, std::string_view text);

@@ -33,15 +33,18 @@ SharedBytes Frames::shared(std::size_t index) const {
   return {storage_, (*this)[index]};
 }
 
-bool Frames::is_packed(std::size_t index) const { return entry(index).size != large_frame; }
+bool Frames::is_packed(std::size_t index) const {
+  return entry(index).size != large_frame;
+}
 
 void FramesBuilder::add(std::string_view bytes) {
   if (bytes.size() > Frames::packed_frame_max) {
-    auto owner = std::make_shared<const std::string>(bytes);
+    const auto owner = std::make_shared<const std::string>(bytes);
     add(SharedBytes{owner, *owner});
     return;
   }
-  entries_.push_back({static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(bytes.size())});
+  entries_.push_back(
+      {static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(bytes.size())});
   bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
   total_bytes_ += bytes.size();
 }

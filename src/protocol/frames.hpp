@@ -48,7 +48,8 @@ class Frames {
 
   [[nodiscard]] const Entry& entry(std::size_t index) const;
 
-  std::shared_ptr<const char[]> storage_{};  // NOLINT(modernize-avoid-c-arrays): entries, then bytes
+  std::shared_ptr<const char[]>
+      storage_{};  // NOLINT(modernize-avoid-c-arrays): entries, then bytes
   std::vector<SharedBytes> large_{};
   std::uint32_t count_{};
   std::size_t total_bytes_{};

@@ -15,7 +15,9 @@ namespace {
 constexpr std::size_t msg_id_bytes_max = 1024;
 constexpr std::size_t dependencies_max = 1'000'000;
 
-Unexpected malformed(std::string text) { return unexpected(ErrorCode::malformed, std::move(text)); }
+Unexpected malformed(std::string text) {
+  return unexpected(ErrorCode::malformed, std::move(text));
+}
 
 /// One parser with the scratch space for frames that have no padding of their own.
 struct Reader {
@@ -26,7 +28,8 @@ struct Reader {
   simdjson::error_code open(const Frames& frames, std::size_t index, ondemand::object& object) {
     const std::string_view text = frames[index];
     if (frames.is_packed(index)) {
-      const simdjson::padded_string_view padded(text.data(), text.size(), text.size() + simdjson::SIMDJSON_PADDING);
+      const simdjson::padded_string_view padded(text.data(), text.size(),
+                                                text.size() + simdjson::SIMDJSON_PADDING);
       if (const auto failure = parser.iterate(padded).get(document)) {
         return failure;
       }
@@ -47,7 +50,9 @@ Result<void> read_string(ondemand::value value, std::string_view name, std::stri
   return {};
 }
 
-Result<void> read_strings(ondemand::value value, std::string_view name, std::vector<std::string>& out) {
+Result<void> read_strings(ondemand::value value,
+                          std::string_view name,
+                          std::vector<std::string>& out) {
   ondemand::array items;
   if (value.get_array().get(items) != simdjson::SUCCESS) {
     return malformed("'" + std::string(name) + "' is no list");
@@ -92,7 +97,8 @@ Result<void> read_dependency(ondemand::value value, std::string_view name, Depen
   for (auto field : object) {
     std::string_view key;
     ondemand::value part;
-    if (field.unescaped_key().get(key) != simdjson::SUCCESS || field.value().get(part) != simdjson::SUCCESS) {
+    if (field.unescaped_key().get(key) != simdjson::SUCCESS ||
+        field.value().get(part) != simdjson::SUCCESS) {
       return malformed("'" + std::string(name) + "' cannot be read");
     }
     if (key == "dependencies") {
@@ -113,7 +119,8 @@ Result<void> read_timeout(ondemand::value value, double& out) {
     return {};
   }
   constexpr double longest = 1e9;  // about 31 years; a deadline behind it would overflow
-  if (value.get_double().get(out) != simdjson::SUCCESS || std::isnan(out) || out < 0 || out > longest) {
+  if (value.get_double().get(out) != simdjson::SUCCESS || std::isnan(out) || out < 0 ||
+      out > longest) {
     return malformed("'timeout' is no number of seconds from 0 to 1e9");
   }
   return {};
@@ -134,7 +141,8 @@ Result<void> read_retries(ondemand::value value, int& out) {
 
 /// Calls `take(key, value)` for each field of the object in the frame.
 template <class Take>
-Result<void> each_field(Reader& reader, const Message& message, std::size_t index, const char* what, Take take) {
+Result<void> each_field(
+    Reader& reader, const Message& message, std::size_t index, const char* what, Take take) {
   ondemand::object object;
   if (reader.open(message.frames(), index, object) != simdjson::SUCCESS) {
     return malformed(std::string(what) + " is no JSON object");
@@ -142,10 +150,11 @@ Result<void> each_field(Reader& reader, const Message& message, std::size_t inde
   for (auto field : object) {
     std::string_view key;
     ondemand::value value;
-    if (field.unescaped_key().get(key) != simdjson::SUCCESS || field.value().get(value) != simdjson::SUCCESS) {
+    if (field.unescaped_key().get(key) != simdjson::SUCCESS ||
+        field.value().get(value) != simdjson::SUCCESS) {
       return malformed(std::string(what) + " is not valid JSON");
     }
-    if (auto taken = take(key, value); !taken) {
+    if (const auto taken = take(key, value); !taken) {
       return unexpected(ErrorCode::malformed, std::string(what) + ": " + taken.error().message);
     }
   }
@@ -167,23 +176,28 @@ HeaderReader::~HeaderReader() = default;
 
 namespace {
 
-Result<HeaderView> read_header_frame(Reader& reader, const Message& message, std::size_t index, const char* what) {
+Result<HeaderView> read_header_frame(Reader& reader,
+                                     const Message& message,
+                                     std::size_t index,
+                                     const char* what) {
   HeaderView out;
-  auto done = each_field(reader, message, index, what, [&](std::string_view key, ondemand::value value) -> Result<void> {
-    if (key == "msg_id") {
-      return read_string(value, key, out.msg_id);
-    }
-    if (key == "msg_type") {
-      return read_string(value, key, out.msg_type);
-    }
-    if (key == "session") {
-      return read_string(value, key, out.session);
-    }
-    if (key == "date") {
-      return is_null(value) ? Result<void>{} : read_string(value, key, out.date);
-    }
-    return {};
-  });
+  const auto done =
+      each_field(reader, message, index, what,
+                 [&](std::string_view key, ondemand::value value) -> Result<void> {
+                   if (key == "msg_id") {
+                     return read_string(value, key, out.msg_id);
+                   }
+                   if (key == "msg_type") {
+                     return read_string(value, key, out.msg_type);
+                   }
+                   if (key == "session") {
+                     return read_string(value, key, out.session);
+                   }
+                   if (key == "date") {
+                     return is_null(value) ? Result<void>{} : read_string(value, key, out.date);
+                   }
+                   return {};
+                 });
   if (!done) {
     return unexpected(done.error());
   }
@@ -200,30 +214,32 @@ Result<HeaderView> HeaderReader::read_header(const Message& message) {
 }
 
 Result<HeaderView> HeaderReader::read_parent(const Message& message) {
-  return read_header_frame(parsers_->parent, message, message.identity_count() + 3, "parent header");
+  return read_header_frame(parsers_->parent, message, message.identity_count() + 3,
+                           "parent header");
 }
 
 Result<TaskOptions> HeaderReader::read_task_options(const Message& message) {
   TaskOptions out;
-  auto done = each_field(parsers_->metadata, message, message.identity_count() + 4, "metadata",
-                         [&](std::string_view key, ondemand::value value) -> Result<void> {
-                           if (key == "after") {
-                             return read_dependency(value, key, out.after);
-                           }
-                           if (key == "follow") {
-                             return read_dependency(value, key, out.follow);
-                           }
-                           if (key == "targets") {
-                             return is_null(value) ? Result<void>{} : read_strings(value, key, out.targets);
-                           }
-                           if (key == "timeout") {
-                             return read_timeout(value, out.timeout_seconds);
-                           }
-                           if (key == "retries") {
-                             return read_retries(value, out.retries);
-                           }
-                           return {};
-                         });
+  const auto done =
+      each_field(parsers_->metadata, message, message.identity_count() + 4, "metadata",
+                 [&](std::string_view key, ondemand::value value) -> Result<void> {
+                   if (key == "after") {
+                     return read_dependency(value, key, out.after);
+                   }
+                   if (key == "follow") {
+                     return read_dependency(value, key, out.follow);
+                   }
+                   if (key == "targets") {
+                     return is_null(value) ? Result<void>{} : read_strings(value, key, out.targets);
+                   }
+                   if (key == "timeout") {
+                     return read_timeout(value, out.timeout_seconds);
+                   }
+                   if (key == "retries") {
+                     return read_retries(value, out.retries);
+                   }
+                   return {};
+                 });
   if (!done) {
     return unexpected(done.error());
   }
@@ -232,19 +248,20 @@ Result<TaskOptions> HeaderReader::read_task_options(const Message& message) {
 
 Result<ReplyMetadata> HeaderReader::read_reply_metadata(const Message& message) {
   ReplyMetadata out;
-  auto done = each_field(parsers_->metadata, message, message.identity_count() + 4, "metadata",
-                         [&](std::string_view key, ondemand::value value) -> Result<void> {
-                           if (key == "status") {
-                             return read_string(value, key, out.status);
-                           }
-                           if (key == "engine") {
-                             return read_string(value, key, out.engine);
-                           }
-                           if (key == "dependencies_met") {
-                             return read_flag(value, key, out.dependencies_met);
-                           }
-                           return {};
-                         });
+  const auto done =
+      each_field(parsers_->metadata, message, message.identity_count() + 4, "metadata",
+                 [&](std::string_view key, ondemand::value value) -> Result<void> {
+                   if (key == "status") {
+                     return read_string(value, key, out.status);
+                   }
+                   if (key == "engine") {
+                     return read_string(value, key, out.engine);
+                   }
+                   if (key == "dependencies_met") {
+                     return read_flag(value, key, out.dependencies_met);
+                   }
+                   return {};
+                 });
   if (!done) {
     return unexpected(done.error());
   }

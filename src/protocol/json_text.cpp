@@ -37,7 +37,8 @@ bool deeper_than(std::string_view text, std::size_t most) {
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.bytes_max) {
     return unexpected(ErrorCode::too_large, "JSON text of " + std::to_string(text.size()) +
-                                                " bytes; the limit is " + std::to_string(limits.bytes_max));
+                                                " bytes; the limit is " +
+                                                std::to_string(limits.bytes_max));
   }
   if (deeper_than(text, limits.depth_max)) {
     return unexpected(ErrorCode::malformed,
@@ -50,7 +51,9 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   return value;
 }
 
-Result<Json> parse_json_object(std::string_view text, std::string_view what, const JsonLimits& limits) {
+Result<Json> parse_json_object(std::string_view text,
+                               std::string_view what,
+                               const JsonLimits& limits) {
   auto value = parse_json(text, limits);
   if (!value) {
     return unexpected(value.error().code, std::string(what) + ": " + value.error().message);

@@ -22,7 +22,9 @@ struct JsonLimits {
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
 
 /// As parse_json, and the text must be an object (`what` names it in the error).
-Result<Json> parse_json_object(std::string_view text, std::string_view what, const JsonLimits& limits = {});
+Result<Json> parse_json_object(std::string_view text,
+                               std::string_view what,
+                               const JsonLimits& limits = {});
 
 /// Compact JSON text; invalid UTF-8 is replaced, so this never throws.
 std::string dump_json(const Json& value);

@@ -40,7 +40,8 @@ class Message {
   }
 
  private:
-  Message(Frames frames, std::size_t delimiter_at) : frames_(std::move(frames)), delimiter_at_(delimiter_at) {}
+  Message(Frames frames, std::size_t delimiter_at)
+      : frames_(std::move(frames)), delimiter_at_(delimiter_at) {}
   Frames frames_;
   std::size_t delimiter_at_{};
 };

@@ -9,9 +9,10 @@ namespace ipf {
 
 /// Remembers the signatures of at least the last `window` messages and refuses a second sight.
 ///
-/// Two generations of a hash set of `window` each: when the young one is full it becomes the old one. Only the first
-/// 64 bits of a signature are kept; signatures come from an HMAC, so nobody without the key can
-/// choose them, and a false alarm has a chance of window / 2^63 a message. One thread.
+/// Two generations of a hash set of `window` each: when the young one is full it becomes the old
+/// one. Only the first 64 bits of a signature are kept; signatures come from an HMAC, so nobody
+/// without the key can choose them, and a false alarm has a chance of window / 2^63 a message. One
+/// thread.
 class ReplayGuard {
  public:
   explicit ReplayGuard(std::size_t window = 32768) : window_(window) {}

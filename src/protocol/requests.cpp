@@ -9,7 +9,9 @@ namespace ipf {
 
 namespace {
 
-RemoteFailure type_error(std::string text) { return {.ename = "TypeError", .evalue = std::move(text)}; }
+RemoteFailure type_error(std::string text) {
+  return {.ename = "TypeError", .evalue = std::move(text)};
+}
 
 bool as_engine_id(const Json& value, EngineId& out) {
   if (!value.is_number_integer()) {
@@ -96,7 +98,8 @@ DecodedRequest decode_queue(const Json& content) {
   if (!as_targets(content, request.targets)) {
     return type_error("queue_request: 'targets' must be null or a list of engine ids");
   }
-  if (const auto verbose = content.find("verbose"); verbose != content.end() && verbose->is_boolean()) {
+  if (const auto verbose = content.find("verbose");
+      verbose != content.end() && verbose->is_boolean()) {
     request.verbose = verbose->get<bool>();
   }
   return request;
@@ -148,7 +151,8 @@ DecodedRequest decode_purge(const Json& content) {
       return type_error("purge_request: 'msg_ids' must be \"all\" or a list of strings");
     }
   }
-  if (const auto engines = content.find("engine_ids"); engines != content.end() && !engines->is_null()) {
+  if (const auto engines = content.find("engine_ids");
+      engines != content.end() && !engines->is_null()) {
     const Json list = engines->is_array() ? *engines : Json::array({*engines});
     for (const auto& item : list) {
       EngineId id;

@@ -52,9 +52,17 @@ struct ResubmitRequest {
 };
 struct ShutdownRequest {};
 
-using HubRequest = std::variant<RegistrationRequest, UnregistrationRequest, ConnectionRequest,
-                                QueueRequest, LoadRequest, ResultRequest, HistoryRequest, DbRequest,
-                                PurgeRequest, ResubmitRequest, ShutdownRequest>;
+using HubRequest = std::variant<RegistrationRequest,
+                                UnregistrationRequest,
+                                ConnectionRequest,
+                                QueueRequest,
+                                LoadRequest,
+                                ResultRequest,
+                                HistoryRequest,
+                                DbRequest,
+                                PurgeRequest,
+                                ResubmitRequest,
+                                ShutdownRequest>;
 
 /// A decoded request, or what the client gets as hub_error.
 using DecodedRequest = std::variant<HubRequest, RemoteFailure>;

@@ -1,7 +1,6 @@
 #include "protocol/session.hpp"
 
 #include <unistd.h>
-
 #include <utility>
 
 #include "protocol/json_text.hpp"
@@ -9,7 +8,7 @@
 
 namespace ipf {
 
-Session::Session(std::string id, std::string username, const Signer& signer)
+Session::Session(std::string id, std::string_view username, const Signer& signer)
     : id_(std::move(id)), id_prefix_(id_ + "_" + std::to_string(getpid()) + "_"), signer_(signer) {
   header_tail_ = ", \"username\": ";
   append_json_string(header_tail_, username);

@@ -26,7 +26,7 @@ struct Outgoing {
 class Session {
  public:
   /// `id` is the session id (an engine's uuid); `signer` must outlive the session.
-  Session(std::string id, std::string username, const Signer& signer);
+  Session(std::string id, std::string_view username, const Signer& signer);
 
   [[nodiscard]] const std::string& id() const { return id_; }
   [[nodiscard]] const Signer& signer() const { return signer_; }

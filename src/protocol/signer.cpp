@@ -3,14 +3,13 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "protocol/signer.hpp"
 
+#include <utility>
+#include <vector>
+
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/sha.h>
-
-#include <cstdint>
-#include <utility>
-#include <vector>
 
 #include "core/text.hpp"
 
@@ -106,13 +105,16 @@ Result<Signer> Signer::create(std::string_view key, std::string_view scheme) {
   return Signer(std::move(state));
 }
 
-bool Signer::enabled() const { return state_->on; }
+bool Signer::enabled() const {
+  return state_->on;
+}
 
 std::string Signer::sign(const SignedParts& parts) const {
   if (!state_->on) {
     return {};
   }
-  const std::array<std::string_view, 4> views{parts.header, parts.parent, parts.metadata, parts.content};
+  const std::array<std::string_view, 4> views{parts.header, parts.parent, parts.metadata,
+                                              parts.content};
   if (state_->sha256) {
     std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
     SHA256_CTX inner = state_->inner;

@@ -63,7 +63,7 @@ struct SendCoalesced {
   std::string msg_id{};
   std::vector<BroadcastTarget> targets{};
   Message request;
-  std::vector<Message> replies{};          ///< of the engines that answered, in target order
+  std::vector<Message> replies{};             ///< of the engines that answered, in target order
   std::optional<std::size_t> failed_reply{};  ///< index into replies of the first error
   std::optional<RemoteFailure> failure{};     ///< an engine died or was unknown
 };

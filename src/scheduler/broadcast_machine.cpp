@@ -10,7 +10,9 @@ void BroadcastMachine::step(BroadcastEvent event, BroadcastActions& actions) {
   std::visit([&](auto& concrete) { on(concrete, actions); }, event);
 }
 
-void BroadcastMachine::on(EngineJoined& event, BroadcastActions& /*actions*/) { engines_.insert(event.uuid); }
+void BroadcastMachine::on(EngineJoined& event, BroadcastActions& /*actions*/) {
+  engines_.insert(event.uuid);
+}
 
 void BroadcastMachine::on(EngineLeft& event, BroadcastActions& actions) {
   engines_.erase(event.uuid);
@@ -25,7 +27,8 @@ void BroadcastMachine::on(EngineLeft& event, BroadcastActions& actions) {
     IPF_CHECK(call != calls_.end());
     // Clients fail the legs of a lost engine themselves when they hear the notification.
     if (Leg* leg = find_open(call->second, event.uuid); leg != nullptr) {
-      lose_leg(msg_id, call->second, *leg, false, "died while running task '" + msg_id + "'", actions);
+      lose_leg(msg_id, call->second, *leg, false, "died while running task '" + msg_id + "'",
+               actions);
     }
     end_if_complete(call, actions);
   }
@@ -33,14 +36,17 @@ void BroadcastMachine::on(EngineLeft& event, BroadcastActions& actions) {
 
 void BroadcastMachine::on(BroadcastSubmitted& event, BroadcastActions& actions) {
   if (calls_.contains(event.msg_id)) {
-    actions.emplace_back(TaskLog{LogLevel::warning, "broadcast::dropped a second call with the msg_id of an open one"});
+    actions.emplace_back(TaskLog{
+        LogLevel::warning, "broadcast::dropped a second call with the msg_id of an open one"});
     return;
   }
-  const auto call = calls_.emplace(event.msg_id, Call{.request = std::move(event.request),
-                                                      .coalescing = event.coalescing,
-                                                      .legs = {},
-                                                      .open_legs = 0,
-                                                      .failure = {}}).first;
+  const auto call = calls_
+                        .emplace(event.msg_id, Call{.request = std::move(event.request),
+                                                    .coalescing = event.coalescing,
+                                                    .legs = {},
+                                                    .open_legs = 0,
+                                                    .failure = {}})
+                        .first;
   std::set<std::string> seen;
   for (auto& target : event.targets) {
     if (seen.insert(target.uuid).second) {
@@ -50,11 +56,13 @@ void BroadcastMachine::on(BroadcastSubmitted& event, BroadcastActions& actions) 
   call->second.open_legs = call->second.legs.size();
   for (Leg& leg : call->second.legs) {
     if (!engines_.contains(leg.target.uuid)) {
-      lose_leg(event.msg_id, call->second, leg, true, "is not registered with this controller", actions);
+      lose_leg(event.msg_id, call->second, leg, true, "is not registered with this controller",
+               actions);
       continue;
     }
     open_at_[leg.target.uuid].insert(event.msg_id);
-    actions.emplace_back(SendLeg{.msg_id = event.msg_id, .target = leg.target, .request = call->second.request});
+    actions.emplace_back(
+        SendLeg{.msg_id = event.msg_id, .target = leg.target, .request = call->second.request});
   }
   end_if_complete(call, actions);
 }
@@ -64,7 +72,8 @@ void BroadcastMachine::on(BroadcastReplied& event, BroadcastActions& actions) {
   Leg* leg = call == calls_.end() ? nullptr : find_open(call->second, event.engine_uuid);
   if (leg == nullptr) {
     actions.emplace_back(TaskLog{LogLevel::info, "broadcast::dropped a reply of engine '" +
-                                                     printable(event.engine_uuid) + "' for a call that it does not run"});
+                                                     printable(event.engine_uuid) +
+                                                     "' for a call that it does not run"});
     return;
   }
   leg->open = false;
@@ -79,7 +88,8 @@ void BroadcastMachine::on(BroadcastReplied& event, BroadcastActions& actions) {
   if (call->second.coalescing) {
     leg->reply = std::move(event.reply);
   } else {
-    actions.emplace_back(ForwardLeg{.request = call->second.request, .reply = std::move(event.reply)});
+    actions.emplace_back(
+        ForwardLeg{.request = call->second.request, .reply = std::move(event.reply)});
   }
   end_if_complete(call, actions);
 }
@@ -93,17 +103,25 @@ BroadcastMachine::Leg* BroadcastMachine::find_open(Call& call, const std::string
   return nullptr;
 }
 
-void BroadcastMachine::lose_leg(const std::string& msg_id, Call& call, Leg& leg, bool tell_client, const std::string& why, BroadcastActions& actions) {
+void BroadcastMachine::lose_leg(const std::string& msg_id,
+                                Call& call,
+                                Leg& leg,
+                                bool tell_client,
+                                const std::string& why,
+                                BroadcastActions& actions) {
   leg.open = false;
   --call.open_legs;
-  RemoteFailure failure{.ename = "EngineError", .evalue = "Engine '" + leg.target.uuid + "' " + why};
+  RemoteFailure failure{.ename = "EngineError",
+                        .evalue = "Engine '" + leg.target.uuid + "' " + why};
   if (call.coalescing) {
     if (!call.failure) {
       call.failure = std::move(failure);
     }
   } else if (tell_client) {
-    actions.emplace_back(
-        FailLeg{.msg_id = msg_id, .target = leg.target, .request = call.request, .failure = std::move(failure)});
+    actions.emplace_back(FailLeg{.msg_id = msg_id,
+                                 .target = leg.target,
+                                 .request = call.request,
+                                 .failure = std::move(failure)});
   }
 }
 

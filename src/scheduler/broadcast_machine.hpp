@@ -53,7 +53,12 @@ class BroadcastMachine {
   void on(EngineLeft& event, BroadcastActions& actions);
 
   static Leg* find_open(Call& call, const std::string& engine_uuid);
-  void lose_leg(const std::string& msg_id, Call& call, Leg& leg, bool tell_client, const std::string& why, BroadcastActions& actions);
+  void lose_leg(const std::string& msg_id,
+                Call& call,
+                Leg& leg,
+                bool tell_client,
+                const std::string& why,
+                BroadcastActions& actions);
   void end_if_complete(Calls::iterator call, BroadcastActions& actions);
 
   std::unordered_set<std::string> engines_;

@@ -1,6 +1,5 @@
 #include "scheduler/load_scheme.hpp"
 
-#include <algorithm>
 #include <array>
 #include <map>
 #include <set>
@@ -26,7 +25,9 @@ constexpr std::array<std::pair<SchemeName, std::string_view>, 7> names{{
 }};
 
 /// The reference draws with probability 1 / (1e-6 + load).
-double weight_of(std::uint32_t load) { return 1.0 / (1e-6 + load); }
+double weight_of(std::uint32_t load) {
+  return 1.0 / (1e-6 + load);
+}
 
 /// leastload: smallest load, then longest unused. lru and pure: longest unused.
 class OrderedScheme final : public LoadScheme {
@@ -152,7 +153,8 @@ Result<SchemeName> parse_scheme(std::string_view text) {
     known += known.empty() ? "" : ", ";
     known += name;
   }
-  return unexpected(ErrorCode::invalid_argument, "scheme '" + std::string(text) + "' is none of " + known);
+  return unexpected(ErrorCode::invalid_argument,
+                    "scheme '" + std::string(text) + "' is none of " + known);
 }
 
 std::string_view scheme_text(SchemeName scheme) {
@@ -180,7 +182,9 @@ std::unique_ptr<LoadScheme> LoadScheme::create(SchemeName scheme) {
   return std::make_unique<OrderedScheme>(scheme == SchemeName::leastload);
 }
 
-std::optional<EngineSlot> pick_among(SchemeName scheme, std::span<const EngineLoad> candidates, Rng& rng) {
+std::optional<EngineSlot> pick_among(SchemeName scheme,
+                                     std::span<const EngineLoad> candidates,
+                                     Rng& rng) {
   const auto index = LoadScheme::create(scheme);
   for (const auto& candidate : candidates) {
     index->add(candidate);

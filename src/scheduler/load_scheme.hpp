@@ -50,6 +50,8 @@ class LoadScheme {
 };
 
 /// The scheme's choice among a few candidates, for tasks that may run on some engines only.
-std::optional<EngineSlot> pick_among(SchemeName scheme, std::span<const EngineLoad> candidates, Rng& rng);
+std::optional<EngineSlot> pick_among(SchemeName scheme,
+                                     std::span<const EngineLoad> candidates,
+                                     Rng& rng);
 
 }  // namespace ipf

@@ -42,7 +42,12 @@ struct TaskUndeliverable {
 /// A deadline of next_deadline() may have passed.
 struct TaskTimePassed {};
 
-using TaskEvent = std::variant<TaskSubmitted, TaskReplied, EngineJoined, EngineLeft, TaskUndeliverable, TaskTimePassed>;
+using TaskEvent = std::variant<TaskSubmitted,
+                               TaskReplied,
+                               EngineJoined,
+                               EngineLeft,
+                               TaskUndeliverable,
+                               TaskTimePassed>;
 
 // ---- actions ------------------------------------------------------------------------------------
 
@@ -68,7 +73,8 @@ struct FailTask {
   Message request;
   RemoteFailure failure{};
 };
-/// Tell the hub: the task waits for an engine (its SendTask comes later), so that it has a record.
+/// Tell the hub, so that it has a record: the task waits for an engine (its SendTask comes later)
+/// or fails at once (its FailTask comes next).
 struct NoteSubmission {
   std::string msg_id{};
   Message request;

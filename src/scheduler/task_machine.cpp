@@ -16,7 +16,8 @@ bool contains(const std::vector<std::string>& list, const std::string& item) {
 }
 
 RemoteFailure engine_error(const std::string& engine_uuid, const std::string& msg_id) {
-  return {.ename = "EngineError", .evalue = "Engine '" + engine_uuid + "' died while running task '" + msg_id + "'"};
+  return {.ename = "EngineError",
+          .evalue = "Engine '" + engine_uuid + "' died while running task '" + msg_id + "'"};
 }
 
 }  // namespace
@@ -64,15 +65,18 @@ std::uint32_t TaskMachine::load_of(const std::string& engine_uuid) const {
 
 void TaskMachine::on(TimePoint now, TaskSubmitted& event, TaskActions& actions) {
   if (tasks_.contains(event.msg_id)) {
-    actions.emplace_back(TaskLog{LogLevel::warning, "task::dropped a second task with the msg_id of an unfinished one"});
+    actions.emplace_back(TaskLog{
+        LogLevel::warning, "task::dropped a second task with the msg_id of an unfinished one"});
     return;
   }
   if (!event.options.after.empty() || !event.options.follow.empty()) {
+    actions.emplace_back(NoteSubmission{.msg_id = event.msg_id, .request = event.request});
     actions.emplace_back(FailTask{
         .msg_id = std::move(event.msg_id),
         .engine_uuid = {},
         .request = std::move(event.request),
-        .failure = {"InvalidDependency", "'after' and 'follow' are not supported by this version of the controller"}});
+        .failure = {"InvalidDependency",
+                    "'after' and 'follow' are not supported by this version of the controller"}});
     return;
   }
   Task& task = new_task();
@@ -95,11 +99,13 @@ void TaskMachine::on(TimePoint now, TaskSubmitted& event, TaskActions& actions) 
 
 void TaskMachine::on(TimePoint now, TaskReplied& event, TaskActions& actions) {
   const auto found = tasks_.find(event.msg_id);
-  const bool expected = found != tasks_.end() &&
-                        (found->second->state == State::running || found->second->state == State::orphaned) &&
-                        found->second->engine_uuid == event.engine_uuid;
+  const bool expected =
+      found != tasks_.end() &&
+      (found->second->state == State::running || found->second->state == State::orphaned) &&
+      found->second->engine_uuid == event.engine_uuid;
   if (!expected) {
-    actions.emplace_back(TaskLog{LogLevel::info, "task::dropped a reply of engine '" + printable(event.engine_uuid) +
+    actions.emplace_back(TaskLog{LogLevel::info, "task::dropped a reply of engine '" +
+                                                     printable(event.engine_uuid) +
                                                      "' for a task that it does not run"});
     return;
   }
@@ -171,8 +177,9 @@ void TaskMachine::on(TimePoint now, TaskUndeliverable& event, TaskActions& actio
     return;
   }
   Task& task = *found->second;
-  actions.emplace_back(TaskLog{LogLevel::warning, "task::engine '" + printable(task.engine_uuid) +
-                                                      "' cannot be reached; its task goes to another one"});
+  actions.emplace_back(
+      TaskLog{LogLevel::warning, "task::engine '" + printable(task.engine_uuid) +
+                                     "' cannot be reached; its task goes to another one"});
   task.excluded.push_back(task.engine_uuid);
   Engine* engine = release(task);
   place_or_wait(now, task, actions);
@@ -212,7 +219,8 @@ TaskMachine::Engine* TaskMachine::choose_restricted(const Task& task) {
         candidates.push_back(engine->load);
       }
     }
-    std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) { return a.slot < b.slot; });
+    std::sort(candidates.begin(), candidates.end(),
+              [](const auto& a, const auto& b) { return a.slot < b.slot; });
     const auto same = [](const auto& a, const auto& b) { return a.slot == b.slot; };
     candidates.erase(std::unique(candidates.begin(), candidates.end(), same), candidates.end());
     const auto slot = pick_among(options_.scheme, candidates, rng_);
@@ -241,8 +249,10 @@ void TaskMachine::place(Task& task, Engine& engine, TaskActions& actions) {
   task.engine_place = engine.tasks.size();
   engine.tasks.push_back(&task);
   change_load(engine, engine.load.load + 1, next_stamp_++);
-  actions.emplace_back(SendTask{
-      .msg_id = task.msg_id, .engine_uuid = engine.uuid, .request = *task.request, .first_sight = !task.noted});
+  actions.emplace_back(SendTask{.msg_id = task.msg_id,
+                                .engine_uuid = engine.uuid,
+                                .request = *task.request,
+                                .first_sight = !task.noted});
   task.noted = true;
 }
 
@@ -259,15 +269,20 @@ void TaskMachine::place_or_wait(TimePoint now, Task& task, TaskActions& actions)
 }
 
 bool TaskMachine::hopeless(const Task& task) const {
-  return !any_engine_for(task) && (task.has_targets || (task.last_reply && task.timeout.count() == 0));
+  return !any_engine_for(task) &&
+         (task.has_targets || (task.last_reply && task.timeout.count() == 0));
 }
 
 void TaskMachine::give_up(Task& task, TaskActions& actions) {
   if (task.last_reply) {
     // It failed on every engine that it may use: its last error says more than a wait for ever.
-    deliver(task, Message(*task.last_reply), actions);
+    // While it waits it has no engine; the reply names the one that made it.
+    Message reply(*task.last_reply);
+    task.engine_uuid = std::string(reply.identity(0));
+    deliver(task, std::move(reply), actions);
   } else {
-    fail(task, {"ImpossibleDependency", "none of the engines that the task may run on is left"}, actions);
+    fail(task, {"ImpossibleDependency", "none of the engines that the task may run on is left"},
+         actions);
   }
 }
 
@@ -335,7 +350,10 @@ TaskMachine::Engine* TaskMachine::release(Task& task) {
   return &engine;
 }
 
-void TaskMachine::try_elsewhere(TimePoint now, Task& task, TaskReplied& event, TaskActions& actions) {
+void TaskMachine::try_elsewhere(TimePoint now,
+                                Task& task,
+                                TaskReplied& event,
+                                TaskActions& actions) {
   if (event.dependencies_met) {
     --task.retries_left;
     task.last_reply = std::move(event.reply);
@@ -363,10 +381,14 @@ void TaskMachine::deliver(Task& task, Message reply, TaskActions& actions) {
 }
 
 void TaskMachine::fail(Task& task, RemoteFailure failure, TaskActions& actions) {
-  actions.emplace_back(FailTask{.msg_id = task.msg_id,
-                                .engine_uuid = task.state == State::orphaned ? task.engine_uuid : std::string{},
-                                .request = std::move(*task.request),
-                                .failure = std::move(failure)});
+  if (!task.noted) {  // failed at once: without this the hub would have no record of it
+    actions.emplace_back(NoteSubmission{.msg_id = task.msg_id, .request = *task.request});
+  }
+  actions.emplace_back(
+      FailTask{.msg_id = task.msg_id,
+               .engine_uuid = task.state == State::orphaned ? task.engine_uuid : std::string{},
+               .request = std::move(*task.request),
+               .failure = std::move(failure)});
   finish(task);
 }
 

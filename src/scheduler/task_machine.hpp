@@ -68,9 +68,9 @@ class TaskMachine {
     std::optional<Message> request{};
     std::uint64_t ticket{};  ///< order of submission, unique
     State state{State::gone};
-    EngineSlot engine{};          ///< while running
-    std::size_t engine_place{};   ///< in Engine::tasks, while running
-    std::string engine_uuid{};    ///< while running or orphaned
+    EngineSlot engine{};         ///< while running
+    std::size_t engine_place{};  ///< in Engine::tasks, while running
+    std::string engine_uuid{};   ///< while running or orphaned
     int retries_left{};
     bool has_targets{false};
     bool noted{false};  ///< the hub has seen the request

@@ -52,8 +52,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     hub.step({ms * 1'000'000}, {ms * 1000}, std::move(event), actions);
     hub.check_invariants();
   };
-  step(1, ipf::HubRequestReceived{.request = message_of("{}"),
-                                  .decoded = ipf::HubRequest{ipf::RegistrationRequest{.uuid = "e"}}});
+  step(1,
+       ipf::HubRequestReceived{.request = message_of("{}"),
+                               .decoded = ipf::HubRequest{ipf::RegistrationRequest{.uuid = "e"}}});
   step(2, ipf::HeartStarted{.uuid = "e"});
   step(3, ipf::RequestSeen{.queue = ipf::TaskQueue::mux,
                            .msg_id = "m",

@@ -35,8 +35,8 @@ ipf::TaskRecord record_of(std::string_view text, bool sensible) {
       record,
       ipf::RecordRequest{.queue = ipf::TaskQueue::task, .engine_uuid = "e", .request = *message},
       limits);
-  ipf::apply_change(
-      record, ipf::RecordReply{.engine_uuid = "e", .received = {}, .reply = *message}, limits);
+  ipf::apply_change(record, ipf::RecordReply{.engine_uuid = "e", .received = {}, .reply = *message},
+                    limits);
   for (const char* type : {"stream", "error", "execute_input"}) {
     ipf::apply_change(record, ipf::RecordOutput{.msg_type = type, .output = *message}, limits);
   }

@@ -54,6 +54,7 @@ class RawPeer:
         self.key: str = connection["key"]
         self._context = zmq.Context()
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._all: list[zmq.Socket[bytes]] = []
 
     def __enter__(self) -> RawPeer:
         return self
@@ -64,7 +65,9 @@ class RawPeer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._context.destroy(linger=0)
+        for each in self._all:
+            each.close(linger=0)
+        self._context.term()
 
     def url(self, channel: str) -> str:
         """Address of a channel."""
@@ -78,6 +81,7 @@ class RawPeer:
         new.setsockopt(zmq.LINGER, 0)
         if identity:
             new.setsockopt(zmq.IDENTITY, identity)
+        self._all.append(new)
         new.connect(self.url(channel))
         return new
 

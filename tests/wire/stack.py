@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import uuid
@@ -20,6 +21,12 @@ from .polling import WaitTimeoutError, wait_until
 
 START_TIMEOUT = 40.0
 _GRACE: dict[Kind, float] = {"ours": 5.0, "real": 15.0}
+
+
+def _dies_with_pytest() -> list[str]:
+    """Prefix that ends a process when pytest itself is killed and no fixture can stop it."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
 class StackError(AssertionError):
@@ -131,7 +138,7 @@ class Stack:
         log = self.root / f"{name}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                list(argv),
+                [*_dies_with_pytest(), *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -78,6 +78,8 @@ def test_get_result_of_another_clients_tasks(stack: Stack, rc: ipp.Client) -> No
     direct = rc[:].apply_async(nap, 0, b"x" * 100_000)
     balanced = rc.load_balanced_view().apply_async(nap, 0.3, {"k": [1, 2]})
     failed = rc[0].apply_async(interactive(lambda: 1 / 0))
+    ids = {*direct.msg_ids, *balanced.msg_ids, *failed.msg_ids}
+    wait_until(lambda: ids <= set(rc.hub_history()), "the hub knows all tasks")
     other = stack.client()
     assert other.get_result(direct.msg_ids).get(timeout=T) == [b"x" * 100_000] * SHARED_ENGINES
     assert other.get_result(balanced.msg_ids[0]).get(timeout=T) == {"k": [1, 2]}

@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from .conftest import SHARED_ENGINES
-from .pairings import B, C
+from .pairings import A, B, C
 from .polling import plain, wait_until
 from .stack import Stack
 
@@ -147,6 +147,7 @@ def test_output_arrives_while_the_task_still_runs(rc: ipp.Client) -> None:
 
 def test_two_clients_get_their_own_outputs_only(stack: Stack, rc: ipp.Client) -> None:
     other = stack.client()
+    wait_until(lambda: other[0].apply_async(talk, "?").wait_for_output(1), "outputs arrive", 5)
     mine, theirs = [], []
     for i in range(20):
         mine.append(rc[:].apply_async(talk, f"mine {i}"))
@@ -156,6 +157,20 @@ def test_two_clients_get_their_own_outputs_only(stack: Stack, rc: ipp.Client) ->
             ar.get(timeout=T)
             assert ar.wait_for_output(T)
             assert ar.stdout == [f"{name} {i}\n"] * SHARED_ENGINES
+
+
+@pytest.mark.pairings(A, C, why="the reference loses them now and then, as any late subscriber")
+def test_a_client_that_submits_at_once_loses_no_output(stack: Stack) -> None:
+    """Outputs must wait for the subscription that a new client has just sent."""
+    for attempt in range(15):
+        fresh = stack.client()
+        wait_until(lambda rc=fresh: len(rc.ids) == SHARED_ENGINES, "all engines")
+        results = [fresh[:].apply_async(talk, f"{attempt}.{i}") for i in range(3)]
+        for i, ar in enumerate(results):
+            ar.get(timeout=T)
+            assert ar.wait_for_output(3), f"attempt {attempt}, call {i}: {ar.stdout}"
+            assert ar.stdout == [f"{attempt}.{i}\n"] * SHARED_ENGINES
+        stack.close_clients()
 
 
 def test_output_of_an_idle_thread_disturbs_no_later_task(rc: ipp.Client) -> None:

@@ -107,23 +107,23 @@ def test_half_open_connections_lock_nobody_out(peer: RawPeer, victim: Stack) -> 
 
 def test_rejections_are_logged_once_not_a_thousand_times(peer: RawPeer, victim: Stack) -> None:
     log = victim.controller
-    before = len(log.text().splitlines())
+    before = len(rejections(log.text()))
     started = time.monotonic()
     for _ in range(1000):
         peer.send("registration", peer.message("connection_request", key="wrong"))
         peer.send("task", peer.message("apply_request", key="wrong"))
     assert peer.query_works()
-    wait_until(lambda: rejections(log.text().splitlines()[before:]), "a line about rejections")
-    lines = log.text().splitlines()[before:]
+    # A line of an earlier test may have started the pause in which nothing is logged.
+    wait_until(lambda: rejections(log.text()), "a line about rejections")
     allowed = 4 + 2 * int(time.monotonic() - started)
-    assert len(rejections(lines)) <= allowed, rejections(lines)[:20]
-    assert "Traceback" not in "\n".join(lines)
+    assert len(rejections(log.text())) - before <= allowed
+    assert "Traceback" not in log.text()
 
 
-def rejections(lines: list[str]) -> list[str]:
+def rejections(text: str) -> list[str]:
     """The log lines about messages that were not accepted."""
-    words = ("signature", "reject", "invalid", "unauthenticated", "malformed")
-    return [line for line in lines if any(word in line.lower() for word in words)]
+    words = ("signature", "reject", "dropped", "unauthenticated", "malformed")
+    return [line for line in text.splitlines() if any(word in line.lower() for word in words)]
 
 
 def test_the_key_is_in_no_log_and_on_no_command_line(peer: RawPeer, victim: Stack) -> None:

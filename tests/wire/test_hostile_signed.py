@@ -10,6 +10,7 @@ import ipyparallel as ipp
 import pytest
 import zmq
 
+from .conftest import StackFactory
 from .hostile import (
     ENGINES,
     engine_uuid,
@@ -185,17 +186,18 @@ def test_a_known_uuid_can_not_register_twice(
 
 
 @SURVIVED
-def test_an_identity_that_is_taken_can_not_be_stolen(
-    peer: RawPeer, victim: Stack, normal: ipp.Client
-) -> None:
-    with RawPeer(victim.connection("engine")) as thief:
+def test_an_identity_that_is_taken_can_not_be_stolen(make_stack: StackFactory) -> None:
+    stack = make_stack()  # of its own: a theft that works would break the tests that follow
+    rc = stack.start(ENGINES)
+    pids = rc[:].apply_sync(os.getpid)
+    with RawPeer(stack.connection("engine")) as thief:
         sockets = [
-            thief.socket(channel, zmq.ROUTER, engine_uuid(normal))
+            thief.socket(channel, zmq.ROUTER, engine_uuid(rc))
             for channel in ("mux", "task", "control")
         ]
-        pids = normal[:].apply_async(os.getpid).get(timeout=10)
-        assert len(set(pids)) == ENGINES
+        assert rc[:].apply_async(os.getpid).get(timeout=5) == pids
         assert not any(s.poll(200) for s in sockets), "the thief received a message"
+    assert rc[:].apply_async(os.getpid).get(timeout=5) == pids
 
 
 def test_results_of_a_stranger_are_not_believed(

@@ -1,15 +1,14 @@
 #include "ipyfleet/client.hpp"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -105,8 +104,7 @@ class FakeController {
         {.type = listing ? "connection_reply" : "apply_reply",
          .parent = message->header(),
          .metadata = listing ? "{}" : R"({"status": "ok", "engine": "u0"})",
-         .content = listing ? R"({"status": "ok", "engines": {"0": "u0"}})"
-                            : R"({"status": "ok"})",
+         .content = listing ? R"({"status": "ok", "engines": {"0": "u0"}})" : R"({"status": "ok"})",
          .identities = way,
          .buffers = buffers},
         wall_now()));
@@ -171,8 +169,8 @@ TEST(ClientTest, BuffersComeBackAsTheyWereSent) {
   Client client(controller.options());
   const auto large = std::make_shared<const std::string>(5'000'000, 'L');
   const std::string medium(100'000, 'm');
-  const std::vector<Buffer> buffers{{nullptr, "small"}, {large, *large}, {nullptr, ""},
-                                    {nullptr, medium}};
+  const std::vector<Buffer> buffers{
+      {nullptr, "small"}, {large, *large}, {nullptr, ""}, {nullptr, medium}};
   for (const std::string_view engine : {"u0", ""}) {
     const Request request = client.apply(engine, buffers);
     ASSERT_TRUE(request.wait(30s));
@@ -301,9 +299,7 @@ TEST(ClientTest, AWrongRouteIsRefused) {
   Client client(controller.options());
   EXPECT_EQ(code_of([&] { client.send({.route = Route::engine, .type = "apply_request"}); }),
             ClientErrorCode::invalid_argument);
-  EXPECT_EQ(code_of([&] {
-              client.send({.route = Route::hub, .type = "x", .engine_uuid = "u0"});
-            }),
+  EXPECT_EQ(code_of([&] { client.send({.route = Route::hub, .type = "x", .engine_uuid = "u0"}); }),
             ClientErrorCode::invalid_argument);
 }
 

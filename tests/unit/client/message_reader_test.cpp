@@ -33,16 +33,14 @@ struct Ends {
   Frames reply(std::string_view content,
                std::string_view metadata = R"({"status": "ok", "engine": "e1"})",
                std::string_view number = "5") {
-    return peer.make({.type = "apply_reply",
-                      .parent = parent(number),
-                      .metadata = metadata,
-                      .content = content},
-                     today);
+    return peer.make(
+        {.type = "apply_reply", .parent = parent(number), .metadata = metadata, .content = content},
+        today);
   }
   Frames publish(std::string_view type, std::string_view content) {
     const std::vector<std::string_view> topic{"engine.0.stdout"};
-    return peer.make(
-        {.type = type, .parent = parent("5"), .content = content, .identities = topic}, today);
+    return peer.make({.type = type, .parent = parent("5"), .content = content, .identities = topic},
+                     today);
   }
 };
 
@@ -191,8 +189,7 @@ TEST(MessageReaderTest, ReadsTheEnginesInAnswersToOwnQuestions) {
 TEST(MessageReaderTest, ReadsNotifications) {
   Ends ends;
   const auto notify = [&](std::string_view type, std::string_view content) {
-    return ends.reader.read_notification(
-        ends.peer.make({.type = type, .content = content}, today));
+    return ends.reader.read_notification(ends.peer.make({.type = type, .content = content}, today));
   };
   const auto joined = expect_event<EngineRegistered>(
       notify("registration_notification", R"({"id": 3, "uuid": "u3"})"));

@@ -245,8 +245,7 @@ TEST(CompletionsTest, ManyThreadsWaitForRequestsOfTheirOwn) {
       for (std::size_t i = 0; i < each; ++i) {
         ClientActions actions;
         for (const auto& set : sets) {
-          actions.emplace_back(
-              CompleteRequest{set[i].number(), ReplyStatus::ok, message_of(0)});
+          actions.emplace_back(CompleteRequest{set[i].number(), ReplyStatus::ok, message_of(0)});
         }
         board.publish(actions, now);
       }

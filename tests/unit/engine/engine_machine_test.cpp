@@ -27,7 +27,8 @@ Actions aborted(std::uint64_t token) {
 TEST(EngineMachineTest, AsksForAnIdAndConnectsWithIt) {
   Engine engine;
   EXPECT_EQ(engine.feed(EngineStarted{}), Actions{SendRegistration{}});
-  const Actions actions = engine.feed(RegistrationAccepted{.id = EngineId{3}, .ping_period = std::chrono::seconds(3)});
+  const Actions actions =
+      engine.feed(RegistrationAccepted{.id = EngineId{3}, .ping_period = std::chrono::seconds(3)});
   EXPECT_EQ(actions, (Actions{ConnectSockets{EngineId{3}}, PublishStarting{}}));
 }
 
@@ -89,7 +90,8 @@ TEST(EngineMachineTest, AShellThatFailsUnregistersAndFails) {
   Engine engine;
   engine.feed(EngineStarted{});
   engine.feed(RegistrationAccepted{.id = EngineId{3}, .ping_period = std::chrono::seconds(3)});
-  EXPECT_EQ(without_notes(engine.feed(ShellFailed{})), (Actions{SendUnregistration{EngineId{3}}, StopPython{}}));
+  EXPECT_EQ(without_notes(engine.feed(ShellFailed{})),
+            (Actions{SendUnregistration{EngineId{3}}, StopPython{}}));
   EXPECT_EQ(engine.feed(PythonStopped{}), (Actions{Leave{.status = 1, .python_stopped = true}}));
 }
 
@@ -103,7 +105,8 @@ TEST(EngineMachineTest, ASilentControllerIsGivenUpAfterTheMissesInARow) {
   engine.feed(PingArrived{});
   EXPECT_EQ(engine.pass_deadline(), Actions{});
   EXPECT_EQ(engine.pass_deadline(), Actions{});
-  EXPECT_EQ(without_notes(engine.pass_deadline()), (Actions{SendUnregistration{EngineId{3}}, StopPython{}}));
+  EXPECT_EQ(without_notes(engine.pass_deadline()),
+            (Actions{SendUnregistration{EngineId{3}}, StopPython{}}));
 }
 
 TEST(EngineMachineTest, AMachineThatSleptMissedOnePingOnly) {
@@ -134,7 +137,8 @@ TEST(EngineMachineTest, TheNextRequestIsHandedOverBeforeTheReplyIsBuilt) {
   Engine engine;
   engine.serving().apply(1);
   EXPECT_EQ(engine.apply(2), Actions{});
-  EXPECT_EQ(engine.finish(1), (Actions{Execute{{2}}, SendResult{{1}}, PublishIdle{{1}}, PublishBusy{{2}}}));
+  EXPECT_EQ(engine.finish(1),
+            (Actions{Execute{{2}}, SendResult{{1}}, PublishIdle{{1}}, PublishBusy{{2}}}));
 }
 
 TEST(EngineMachineTest, RequestsBeforeTheShellWaitForIt) {
@@ -152,8 +156,9 @@ TEST(EngineMachineTest, NativeRequestsAreAnsweredInTheirTurn) {
   engine.apply(3);
   EXPECT_EQ(engine.feed(RequestArrived{.token = {4}, .msg_id = "n"}), Actions{});
   engine.apply(5);
-  EXPECT_EQ(engine.finish(3), (Actions{SendResult{{3}}, PublishIdle{{3}}, PublishBusy{{4}}, SendAnswer{{4}},
-                                       PublishIdle{{4}}, Execute{{5}}, PublishBusy{{5}}}));
+  EXPECT_EQ(engine.finish(3),
+            (Actions{SendResult{{3}}, PublishIdle{{3}}, PublishBusy{{4}}, SendAnswer{{4}},
+                     PublishIdle{{4}}, Execute{{5}}, PublishBusy{{5}}}));
 }
 
 TEST(EngineMachineTest, AFullQueueIsAnError) {
@@ -188,7 +193,8 @@ TEST(EngineMachineTest, AbortAnswersWhatWaitsAtOnceAndLeavesWhatRuns) {
   Actions expected{PublishBusy{{9}}, SendOk{{9}}, PublishIdle{{9}}};
   test::append(expected, aborted(2));
   EXPECT_EQ(engine.control(9, Abort{{"a", "b"}}), expected);
-  EXPECT_EQ(engine.finish(1), (Actions{Execute{{3}}, SendResult{{1}}, PublishIdle{{1}}, PublishBusy{{3}}}));
+  EXPECT_EQ(engine.finish(1),
+            (Actions{Execute{{3}}, SendResult{{1}}, PublishIdle{{1}}, PublishBusy{{3}}}));
 }
 
 TEST(EngineMachineTest, AnEmptyAbortEmptiesTheQueue) {
@@ -224,7 +230,8 @@ TEST(EngineMachineTest, OnlyTheLastIdsToAbortAreRemembered) {
   EXPECT_EQ(count<SendAborted>(engine.apply(3, "c")), 1U);
 }
 
-// ---- other control requests -----------------------------------------------------------------------
+// ---- other control requests
+// -----------------------------------------------------------------------
 
 TEST(EngineMachineTest, ClearRunsBeforeTheQueueGoesOn) {
   Engine engine;
@@ -232,7 +239,8 @@ TEST(EngineMachineTest, ClearRunsBeforeTheQueueGoesOn) {
   engine.apply(2);
   EXPECT_EQ(engine.control(9, ClearNamespace{}), Actions{PublishBusy{{9}}});
   EXPECT_EQ(engine.finish(1), (Actions{SendResult{{1}}, PublishIdle{{1}}, Clear{{9}}}));
-  EXPECT_EQ(engine.finish(9), (Actions{Execute{{2}}, SendResult{{9}}, PublishIdle{{9}}, PublishBusy{{2}}}));
+  EXPECT_EQ(engine.finish(9),
+            (Actions{Execute{{2}}, SendResult{{9}}, PublishIdle{{9}}, PublishBusy{{2}}}));
 }
 
 TEST(EngineMachineTest, AnInterruptNeedsSomethingToInterrupt) {
@@ -249,14 +257,16 @@ TEST(EngineMachineTest, AnInterruptNeedsSomethingToInterrupt) {
 
 TEST(EngineMachineTest, OtherSignalsAreRaisedAfterTheReplyHadTimeToLeave) {
   Engine engine;
-  EXPECT_EQ(engine.serving().control(8, Signal{9}), (Actions{PublishBusy{{8}}, SendOk{{8}}, PublishIdle{{8}}}));
+  EXPECT_EQ(engine.serving().control(8, Signal{9}),
+            (Actions{PublishBusy{{8}}, SendOk{{8}}, PublishIdle{{8}}}));
   EXPECT_EQ(engine.pass_deadline(), Actions{RaiseSignal{9}});
 }
 
 TEST(EngineMachineTest, RefusalsAndInquiriesAreAnsweredWhileWorkRuns) {
   Engine engine;
   engine.serving().apply(1);
-  EXPECT_EQ(engine.control(5, Inquiry{}), (Actions{PublishBusy{{5}}, SendAnswer{{5}}, PublishIdle{{5}}}));
+  EXPECT_EQ(engine.control(5, Inquiry{}),
+            (Actions{PublishBusy{{5}}, SendAnswer{{5}}, PublishIdle{{5}}}));
   EXPECT_EQ(engine.control(6, Refusal{"ValueError", "no"}),
             (Actions{PublishBusy{{6}}, SendFailure{{6}, "ValueError", "no"}, PublishIdle{{6}}}));
   EXPECT_EQ(engine.control(7, Unanswered{}), (Actions{PublishBusy{{7}}, PublishIdle{{7}}}));
@@ -266,8 +276,9 @@ TEST(EngineMachineTest, RefusalsAndInquiriesAreAnsweredWhileWorkRuns) {
 
 TEST(EngineMachineTest, ShutdownIsAnnouncedAndPythonStopped) {
   Engine engine;
-  EXPECT_EQ(without_notes(engine.serving().control(4, Shutdown{.restart = true})),
-            (Actions{PublishBusy{{4}}, AnnounceShutdown{{4}, true}, PublishIdle{{4}}, StopPython{}}));
+  EXPECT_EQ(
+      without_notes(engine.serving().control(4, Shutdown{.restart = true})),
+      (Actions{PublishBusy{{4}}, AnnounceShutdown{{4}, true}, PublishIdle{{4}}, StopPython{}}));
   EXPECT_EQ(engine.apply(5), Actions{});
   EXPECT_EQ(engine.feed(PingArrived{}), Actions{});
   EXPECT_EQ(engine.feed(PythonStopped{}), (Actions{Leave{.status = 0, .python_stopped = true}}));
@@ -302,7 +313,8 @@ TEST(EngineMachineTest, TerminationBeforeRegistrationTellsNobody) {
 TEST(EngineMachineTest, APythonThatEndsByItselfIsAFailure) {
   Engine engine;
   EXPECT_EQ(without_notes(engine.serving().feed(PythonStopped{})),
-            (Actions{SendUnregistration{EngineId{3}}, StopPython{}, Leave{.status = 1, .python_stopped = true}}));
+            (Actions{SendUnregistration{EngineId{3}}, StopPython{},
+                     Leave{.status = 1, .python_stopped = true}}));
 }
 
 // ---- random histories ---------------------------------------------------------------------------
@@ -330,7 +342,8 @@ class RandomHistory {
     engine_.now_ms += static_cast<std::int64_t>(rng_.below(200));
     switch (rng_.below(16)) {
       case 0:
-        take(engine_.feed(RegistrationAccepted{.id = EngineId{1}, .ping_period = std::chrono::seconds(1)}));
+        take(engine_.feed(
+            RegistrationAccepted{.id = EngineId{1}, .ping_period = std::chrono::seconds(1)}));
         break;
       case 1:
         if (!shell_) {
@@ -375,8 +388,9 @@ class RandomHistory {
   void control() {
     const std::uint64_t token = next_++;
     state_[token] = State::arrived;
-    const std::vector<ControlRequest> choices{Abort{},        Abort{{some_id(), some_id()}}, ClearNamespace{},
-                                              InterruptWork{}, Inquiry{},                    Signal{10},
+    const std::vector<ControlRequest> choices{Abort{},          Abort{{some_id(), some_id()}},
+                                              ClearNamespace{}, InterruptWork{},
+                                              Inquiry{},        Signal{10},
                                               Refusal{"E", ""}};
     take(engine_.control(token, choices[rng_.below(choices.size())]));
   }
@@ -392,7 +406,8 @@ class RandomHistory {
 
   /// Everything that arrived must come to its end.
   void settle() {
-    take(engine_.feed(RegistrationAccepted{.id = EngineId{1}, .ping_period = std::chrono::seconds(1)}));
+    take(engine_.feed(
+        RegistrationAccepted{.id = EngineId{1}, .ping_period = std::chrono::seconds(1)}));
     if (!shell_) {
       take(engine_.feed(ShellStarted{}));
     }

@@ -16,8 +16,9 @@ namespace {
 class EngineOptionsTest : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"IPP_CONNECTION_INFO", "IPP_SESSION_KEY", "IPP_CLUSTER_ID", "IPP_PROFILE_DIR", "PMI_RANK",
-                             "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "PMIX_RANK"}) {
+    for (const char* name :
+         {"IPP_CONNECTION_INFO", "IPP_SESSION_KEY", "IPP_CLUSTER_ID", "IPP_PROFILE_DIR", "PMI_RANK",
+          "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "PMIX_RANK"}) {
       unsetenv(name);
     }
   }
@@ -48,8 +49,9 @@ TEST_F(EngineOptionsTest, ValuesComeWithAnEqualsSignOrASpace) {
 
 TEST_F(EngineOptionsTest, TraitsOfTheReferenceAreUnderstood) {
   const EngineOptions options =
-      good({"--IPEngine.startup_command=x=1", "--IPEngine.timeout=7", "--IPEngine.enable_nanny=False",
-            "--IPEngine.max_heartbeat_misses=9", "--IPEngine.wait_for_url_file", "3", "--Session.key=abc"});
+      good({"--IPEngine.startup_command=x=1", "--IPEngine.timeout=7",
+            "--IPEngine.enable_nanny=False", "--IPEngine.max_heartbeat_misses=9",
+            "--IPEngine.wait_for_url_file", "3", "--Session.key=abc"});
   EXPECT_EQ(options.startup_command, "x=1");
   EXPECT_EQ(options.registration_timeout, std::chrono::seconds(7));
   EXPECT_FALSE(options.with_nanny);

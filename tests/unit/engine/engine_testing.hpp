@@ -12,7 +12,9 @@
 /// Builders for tests of the engine machine.
 namespace ipf::engine::test {
 
-constexpr TimePoint at_ms(std::int64_t ms) { return {ms * 1'000'000}; }
+constexpr TimePoint at_ms(std::int64_t ms) {
+  return {ms * 1'000'000};
+}
 
 /// A machine with a clock; what it orders is collected, invariants are checked after each step.
 class Engine {
@@ -33,10 +35,12 @@ class Engine {
     return *this;
   }
   Actions apply(std::uint64_t token, const std::string& msg_id = {}) {
-    return feed(RequestArrived{.token = {token}, .kind = RequestKind::apply, .msg_id = named(token, msg_id)});
+    return feed(RequestArrived{
+        .token = {token}, .kind = RequestKind::apply, .msg_id = named(token, msg_id)});
   }
   Actions execute(std::uint64_t token, const std::string& msg_id = {}) {
-    return feed(RequestArrived{.token = {token}, .kind = RequestKind::execute, .msg_id = named(token, msg_id)});
+    return feed(RequestArrived{
+        .token = {token}, .kind = RequestKind::execute, .msg_id = named(token, msg_id)});
   }
   Actions finish(std::uint64_t token, bool stops_queue = false) {
     return feed(RequestFinished{.token = {token}, .stops_queue = stops_queue});
@@ -79,6 +83,8 @@ std::size_t count(const Actions& actions) {
   return found;
 }
 
-inline void append(Actions& to, const Actions& from) { to.insert(to.end(), from.begin(), from.end()); }
+inline void append(Actions& to, const Actions& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
 
 }  // namespace ipf::engine::test

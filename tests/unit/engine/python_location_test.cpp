@@ -56,7 +56,8 @@ TEST_F(PythonLocationTest, AnActiveEnvironmentOfAnotherVersionIsAnErrorThatNames
   search.virtual_env = venv("active", "version = 3.13.0\n");
   const auto found = locate_python(search);
   ASSERT_FALSE(found);
-  EXPECT_NE(found.error().message.find("has Python 3.13"), std::string::npos) << found.error().message;
+  EXPECT_NE(found.error().message.find("has Python 3.13"), std::string::npos)
+      << found.error().message;
   EXPECT_NE(found.error().message.find("built for Python 3.11"), std::string::npos);
 }
 
@@ -81,7 +82,9 @@ TEST_F(PythonLocationTest, AShimIsAsked) {
   program(root / "shims/python3");
   std::ofstream(root / "shims/python3") << "#!/bin/sh\n";
   search.path = (root / "shims").string();
-  search.ask = [&](const fs::path&) { return std::pair{root / "real/python3", PythonVersion{3, 11}}; };
+  search.ask = [&](const fs::path&) {
+    return std::pair{root / "real/python3", PythonVersion{3, 11}};
+  };
   const auto found = locate_python(search);
   ASSERT_TRUE(found);
   EXPECT_EQ(found->executable, root / "real/python3");

@@ -18,17 +18,18 @@ Json parsed(const std::string& text) {
 
 TEST(ReplyTextsTest, MetadataOfADirectReplyHasAllKeysOfTheReference) {
   const EngineIdentity engine("abc-def", EngineId{4});
-  const std::string text =
-      engine.reply_metadata({.started = {1'795'225'235'193'815}}, read_echoed_metadata(R"({"label": null})"));
-  EXPECT_EQ(text,
-            R"({"started": "2026-11-21T01:40:35.193815Z", "dependencies_met": true, "engine": "abc-def", )"
-            R"("is_broadcast": false, "is_coalescing": false, "original_msg_id": "", "label": null, "status": "ok"})");
+  const std::string text = engine.reply_metadata({.started = {1'795'225'235'193'815}},
+                                                 read_echoed_metadata(R"({"label": null})"));
+  EXPECT_EQ(
+      text,
+      R"({"started": "2026-11-21T01:40:35.193815Z", "dependencies_met": true, "engine": "abc-def", )"
+      R"("is_broadcast": false, "is_coalescing": false, "original_msg_id": "", "label": null, "status": "ok"})");
 }
 
 TEST(ReplyTextsTest, ErrorsNameTheEngineInTheMetadata) {
   const EngineIdentity engine("abc-def", EngineId{4});
-  const Json metadata =
-      parsed(engine.reply_metadata({.status = ReplyStatus::error, .started = {}, .dependencies_met = false}, {}));
+  const Json metadata = parsed(engine.reply_metadata(
+      {.status = ReplyStatus::error, .started = {}, .dependencies_met = false}, {}));
   EXPECT_EQ(metadata["status"], "error");
   EXPECT_EQ(metadata["dependencies_met"], false);
   EXPECT_EQ(metadata["engine_info"], parsed(R"({"engine_uuid": "abc-def", "engine_id": 4})"));
@@ -79,7 +80,8 @@ TEST(ReplyTextsTest, ReplyTypes) {
 
 TEST(ReplyTextsTest, KernelInfoIsComplete) {
   const Json info = parsed(kernel_info_content("3.11.2", "0.1.0"));
-  for (const char* key : {"status", "protocol_version", "implementation", "implementation_version", "banner", "help_links"}) {
+  for (const char* key : {"status", "protocol_version", "implementation", "implementation_version",
+                          "banner", "help_links"}) {
     EXPECT_TRUE(info.contains(key)) << key;
   }
   EXPECT_EQ(info["protocol_version"], "5.3");
@@ -92,29 +94,38 @@ TEST(ReplyTextsTest, StreamTextSurvivesJson) {
   EXPECT_EQ(parsed(stream_content("stderr", odd)), (Json{{"name", "stderr"}, {"text", odd}}));
 }
 
-// ---- control requests -----------------------------------------------------------------------------
+// ---- control requests
+// -----------------------------------------------------------------------------
 
 TEST(ControlRequestTest, AbortTakesAListOrOneString) {
-  EXPECT_EQ(decode_control("abort_request", parsed(R"({"msg_ids": ["a", "b"]})")), ControlRequest(Abort{{"a", "b"}}));
-  EXPECT_EQ(decode_control("abort_request", parsed(R"({"msg_ids": "a"})")), ControlRequest(Abort{{"a"}}));
+  EXPECT_EQ(decode_control("abort_request", parsed(R"({"msg_ids": ["a", "b"]})")),
+            ControlRequest(Abort{{"a", "b"}}));
+  EXPECT_EQ(decode_control("abort_request", parsed(R"({"msg_ids": "a"})")),
+            ControlRequest(Abort{{"a"}}));
   EXPECT_EQ(decode_control("abort_request", parsed(R"({"msg_ids": []})")), ControlRequest(Abort{}));
   for (const char* bad : {"{}", R"({"msg_ids": null})", R"({"msg_ids": [1]})", "[]"}) {
-    EXPECT_TRUE(std::holds_alternative<Refusal>(decode_control("abort_request", parsed(bad)))) << bad;
+    EXPECT_TRUE(std::holds_alternative<Refusal>(decode_control("abort_request", parsed(bad))))
+        << bad;
   }
 }
 
 TEST(ControlRequestTest, SignalsGoByNameOrNumber) {
   EXPECT_EQ(decode_control("signal_request", parsed(R"({"sig": 2})")), ControlRequest(Signal{2}));
-  EXPECT_EQ(decode_control("signal_request", parsed(R"({"sig": "SIGINT"})")), ControlRequest(Signal{2}));
-  EXPECT_EQ(decode_control("signal_request", parsed(R"({"sig": "KILL"})")), ControlRequest(Signal{9}));
-  for (const char* bad : {"{}", R"({"sig": "SIGFOO"})", R"({"sig": 65})", R"({"sig": -1})", R"({"sig": 2.5})",
-                          R"({"sig": 99999999999999999999})", R"({"sig": null})"}) {
-    EXPECT_TRUE(std::holds_alternative<Refusal>(decode_control("signal_request", parsed(bad)))) << bad;
+  EXPECT_EQ(decode_control("signal_request", parsed(R"({"sig": "SIGINT"})")),
+            ControlRequest(Signal{2}));
+  EXPECT_EQ(decode_control("signal_request", parsed(R"({"sig": "KILL"})")),
+            ControlRequest(Signal{9}));
+  for (const char* bad :
+       {"{}", R"({"sig": "SIGFOO"})", R"({"sig": 65})", R"({"sig": -1})", R"({"sig": 2.5})",
+        R"({"sig": 99999999999999999999})", R"({"sig": null})"}) {
+    EXPECT_TRUE(std::holds_alternative<Refusal>(decode_control("signal_request", parsed(bad))))
+        << bad;
   }
 }
 
 TEST(ControlRequestTest, TheRest) {
-  EXPECT_EQ(decode_control("shutdown_request", parsed(R"({"restart": true})")), ControlRequest(Shutdown{true}));
+  EXPECT_EQ(decode_control("shutdown_request", parsed(R"({"restart": true})")),
+            ControlRequest(Shutdown{true}));
   EXPECT_EQ(decode_control("shutdown_request", parsed("{}")), ControlRequest(Shutdown{false}));
   EXPECT_EQ(decode_control("clear_request", parsed("{}")), ControlRequest(ClearNamespace{}));
   EXPECT_EQ(decode_control("interrupt_request", parsed("{}")), ControlRequest(InterruptWork{}));

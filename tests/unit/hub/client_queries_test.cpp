@@ -30,7 +30,8 @@ class ClientQueriesTest : public testing::Test {
     EXPECT_EQ(content.at("engine_info"), Json::object());
   }
   Json result(const Json& msg_ids, bool status_only = false) {
-    return hub.ask("result_request", {{"msg_ids", msg_ids}, {"status_only", status_only}}, "result_reply");
+    return hub.ask("result_request", {{"msg_ids", msg_ids}, {"status_only", status_only}},
+                   "result_reply");
   }
   Json db(const char* query, const Json& keys = nullptr) {
     return hub.ask("db_request", {{"query", parsed(query)}, {"keys", keys}}, "db_reply");
@@ -59,12 +60,14 @@ TEST_F(ClientQueriesTest, QueueCountsFollowTheTasks) {
   hub.step(TaskAssigned{.msg_id = "t1", .engine_uuid = "e0"});
   hub.step(TaskAssigned{.msg_id = "t1", .engine_uuid = "e1"});
   hub.finish("m1", TaskQueue::mux, "e0");
-  EXPECT_EQ(hub.ask("queue_request", {{"targets", nullptr}}, "queue_reply"), parsed(R"({"status": "ok",
+  EXPECT_EQ(hub.ask("queue_request", {{"targets", nullptr}}, "queue_reply"),
+            parsed(R"({"status": "ok",
       "0": {"queue": 1, "completed": 1, "tasks": 0}, "1": {"queue": 0, "completed": 0, "tasks": 1}, "unassigned": 1})"));
   EXPECT_EQ(hub.ask("queue_request", {{"targets", {0, "e1"}}, {"verbose", true}}, "queue_reply"),
             parsed(R"({"status": "ok", "0": {"queue": ["m2"], "completed": ["m1"], "tasks": []},
                        "1": {"queue": [], "completed": [], "tasks": ["t1"]}, "unassigned": ["t2"]})"));
-  EXPECT_EQ(hub.ask("load_request", {{"targets", nullptr}}, "load_reply"), parsed(R"({"status": "ok", "0": 1, "1": 1})"));
+  EXPECT_EQ(hub.ask("load_request", {{"targets", nullptr}}, "load_reply"),
+            parsed(R"({"status": "ok", "0": 1, "1": 1})"));
 }
 
 TEST_F(ClientQueriesTest, AllMeansTheEnginesThatAreHere) {
@@ -79,16 +82,19 @@ TEST_F(ClientQueriesTest, AnEngineThatIsNotHereIsAnIndexError) {
   for (const auto* type : {"queue_request", "load_request"}) {
     expect_error(hub.ask(type, {{"targets", {1, 0, 7, "who"}}}, "hub_error"), "IndexError",
                  "No Such Engine: [0, 7, 'who']");
-    expect_error(hub.ask(type, {{"targets", Json::array()}}, "hub_error"), "IndexError", "No Engines Registered");
+    expect_error(hub.ask(type, {{"targets", Json::array()}}, "hub_error"), "IndexError",
+                 "No Engines Registered");
   }
 }
 
 TEST_F(ClientQueriesTest, ResultsArePendingThenCompleted) {
   hub.submit("b", TaskQueue::mux, "e0");
   hub.submit("a", TaskQueue::task, "");
-  EXPECT_EQ(result({"b", "a", "b"}), parsed(R"({"status": "ok", "pending": ["a", "b"], "completed": []})"));
+  EXPECT_EQ(result({"b", "a", "b"}),
+            parsed(R"({"status": "ok", "pending": ["a", "b"], "completed": []})"));
   hub.finish("b", TaskQueue::mux, "e0");
-  EXPECT_EQ(result({"b", "a"}, true), parsed(R"({"status": "ok", "pending": ["a"], "completed": ["b"]})"));
+  EXPECT_EQ(result({"b", "a"}, true),
+            parsed(R"({"status": "ok", "pending": ["a"], "completed": ["b"]})"));
   const Json full = result({"b", "a"});
   EXPECT_EQ(full.at("pending"), Json({"a"}));
   EXPECT_EQ(full.at("completed"), Json({"b"}));
@@ -99,17 +105,23 @@ TEST_F(ClientQueriesTest, ResultsArePendingThenCompleted) {
   EXPECT_EQ(one.at("result_metadata").at("engine"), "e0");
   EXPECT_TRUE(one.at("metadata").contains("label"));
   EXPECT_TRUE(one.at("received").is_string());
-  EXPECT_EQ(one.at("io"), parsed(R"({"execute_input": null, "execute_result": null, "error": null, "stdout": "", "stderr": ""})"));
+  EXPECT_EQ(
+      one.at("io"),
+      parsed(
+          R"({"execute_input": null, "execute_result": null, "error": null, "stdout": "", "stderr": ""})"));
   EXPECT_EQ(hub.reply_buffers(), Names{"result"});
 }
 
 TEST_F(ClientQueriesTest, ResultBuffersFollowTheSortedMsgIds) {
   for (const auto* id : {"c", "a", "b"}) {
     hub.submit(id, TaskQueue::mux, "e0");
-    hub.step(ReplySeen{.queue = TaskQueue::mux,
-                       .msg_id = id,
-                       .engine_uuid = "e0",
-                       .reply = test::apply_reply(id, "e0", {.metadata = {}, .buffers = {std::string(id) + "1", std::string(id) + "2"}})});
+    hub.step(ReplySeen{
+        .queue = TaskQueue::mux,
+        .msg_id = id,
+        .engine_uuid = "e0",
+        .reply = test::apply_reply(
+            id, "e0",
+            {.metadata = {}, .buffers = {std::string(id) + "1", std::string(id) + "2"}})});
   }
   result({"c", "b", "a"});
   EXPECT_EQ(hub.reply_buffers(), (Names{"a1", "a2", "b1", "b2", "c1", "c2"}));
@@ -136,8 +148,12 @@ TEST_F(ClientQueriesTest, APendingTaskIsPendingEvenWhenItsRecordIsGone) {
 }
 
 TEST_F(ClientQueriesTest, ATaskOfAnEarlierTimeIsJudgedByItsRecord) {
-  store.apply("old", RecordReply{.engine_uuid = "e", .received = {}, .reply = test::apply_reply("old", "e")});
-  store.apply("lost", RecordRequest{.queue = TaskQueue::mux, .engine_uuid = "e", .request = test::apply_request("lost")});
+  store.apply(
+      "old",
+      RecordReply{.engine_uuid = "e", .received = {}, .reply = test::apply_reply("old", "e")});
+  store.apply("lost", RecordRequest{.queue = TaskQueue::mux,
+                                    .engine_uuid = "e",
+                                    .request = test::apply_request("lost")});
   const Json reply = result({"old", "lost"}, true);
   EXPECT_EQ(reply.at("completed"), Json({"old"}));
   EXPECT_EQ(reply.at("pending"), Json({"lost"}));
@@ -182,7 +198,8 @@ TEST_F(ClientQueriesTest, DbBuffersComeByRecordWithTheirCounts) {
   const Json both = db("{}", {"buffers", "result_buffers", "queue"});
   EXPECT_EQ(both.at("buffer_lens"), Json({2, 0}));
   EXPECT_EQ(both.at("result_buffer_lens"), Json({1, 0}));
-  EXPECT_EQ(both.at("records"), parsed(R"([{"msg_id": "m1", "queue": "mux"}, {"msg_id": "m2", "queue": "mux"}])"));
+  EXPECT_EQ(both.at("records"),
+            parsed(R"([{"msg_id": "m1", "queue": "mux"}, {"msg_id": "m2", "queue": "mux"}])"));
   EXPECT_EQ(hub.reply_buffers(), (Names{"q1", "q2", "result"}));
   const Json results = db("{}", {"result_buffers"});
   EXPECT_TRUE(results.at("buffer_lens").is_null());
@@ -202,7 +219,8 @@ TEST_F(ClientQueriesTest, PurgeByIdDropsTheRecords) {
     hub.submit(id, TaskQueue::mux, "e0");
     hub.finish(id, TaskQueue::mux, "e0");
   }
-  EXPECT_EQ(hub.ask("purge_request", {{"msg_ids", {"a", "unknown"}}}, "purge_reply"), parsed(R"({"status": "ok"})"));
+  EXPECT_EQ(hub.ask("purge_request", {{"msg_ids", {"a", "unknown"}}}, "purge_reply"),
+            parsed(R"({"status": "ok"})"));
   EXPECT_EQ(store.history(), Names{"b"});
 }
 
@@ -228,16 +246,18 @@ TEST_F(ClientQueriesTest, ARefusedPurgeChangesNothing) {
   hub.submit("done", TaskQueue::mux, "e0");
   hub.finish("done", TaskQueue::mux, "e0");
   hub.submit("waiting", TaskQueue::mux, "e0");
-  expect_error(hub.ask("purge_request", {{"msg_ids", {"done", "waiting"}}}, "purge_reply"), "IndexError",
-               "msg pending: 'waiting'");
-  expect_error(hub.ask("purge_request", {{"msg_ids", {"done"}}, {"engine_ids", {55}}}, "purge_reply"), "IndexError",
-               "No such engine: 55");
+  expect_error(hub.ask("purge_request", {{"msg_ids", {"done", "waiting"}}}, "purge_reply"),
+               "IndexError", "msg pending: 'waiting'");
+  expect_error(
+      hub.ask("purge_request", {{"msg_ids", {"done"}}, {"engine_ids", {55}}}, "purge_reply"),
+      "IndexError", "No such engine: 55");
   EXPECT_EQ(store.history(), (Names{"done", "waiting"}));
 }
 
 TEST_F(ClientQueriesTest, AResubmittedTaskKeepsWhatItsSenderAskedFor) {
   const std::string metadata = R"({"after": ["x"], "targets": ["e1"], "retries": 2, "label": "l"})";
-  hub.submit("t", TaskQueue::task, "", {.metadata = metadata, .buffers = {"f", std::string(9000, 'b')}});
+  hub.submit("t", TaskQueue::task, "",
+             {.metadata = metadata, .buffers = {"f", std::string(9000, 'b')}});
   hub.finish("t", TaskQueue::task, "e1");
   const auto actions = hub.request("resubmit_request", {{"msg_ids", {"t", "t"}}});
   const auto& task = only<ResubmitTask>(actions);
@@ -260,7 +280,8 @@ TEST_F(ClientQueriesTest, AResubmittedTaskKeepsWhatItsSenderAskedFor) {
 TEST_F(ClientQueriesTest, AResubmittedDirectCallGoesToItsOwnEngineWhileThatIsHere) {
   hub.submit("m", TaskQueue::mux, "e1");
   const auto targets = [this] {
-    return parsed(only<ResubmitTask>(hub.request("resubmit_request", {{"msg_ids", {"m"}}})).original.metadata());
+    return parsed(only<ResubmitTask>(hub.request("resubmit_request", {{"msg_ids", {"m"}}}))
+                      .original.metadata());
   };
   EXPECT_EQ(targets().at("targets"), Json({"e1"}));
   hub.step(HeartStopped{.uuid = "e1"});
@@ -271,16 +292,20 @@ TEST_F(ClientQueriesTest, ResubmissionOfAnUnknownTaskIsAKeyErrorAndSubmitsNone) 
   hub.submit("t", TaskQueue::task, "");
   const auto actions = hub.request("resubmit_request", {{"msg_ids", {"t", "x", "y"}}});
   EXPECT_EQ(only<SendHubReply>(actions).msg_type, "resubmit_reply");
-  expect_error(parsed(only<SendHubReply>(actions).content), "KeyError", "\"No such msg(s): ['x', 'y']\"");
+  expect_error(parsed(only<SendHubReply>(actions).content), "KeyError",
+               "\"No such msg(s): ['x', 'y']\"");
   EXPECT_EQ(actions.size(), 1U);
 }
 
 TEST_F(ClientQueriesTest, UnknownTypesAndBrokenContentsAreHubErrors) {
-  expect_error(hub.ask("dance_request", Json::object(), "hub_error"), "KeyError", "\"Bad Message Type: 'dance_request'\"");
+  expect_error(hub.ask("dance_request", Json::object(), "hub_error"), "KeyError",
+               "\"Bad Message Type: 'dance_request'\"");
   EXPECT_EQ(hub.ask("result_request", {{"msg_ids", 5}}, "hub_error").at("ename"), "TypeError");
   EXPECT_EQ(hub.ask("db_request", {{"query", "x"}}, "hub_error").at("ename"), "TypeError");
-  EXPECT_EQ(hub.ask("queue_request", {{"targets", {{{"a", 1}}}}}, "hub_error").at("ename"), "TypeError");
-  EXPECT_EQ(hub.ask("purge_request", {{"engine_ids", {"a"}}}, "hub_error").at("ename"), "TypeError");
+  EXPECT_EQ(hub.ask("queue_request", {{"targets", {{{"a", 1}}}}}, "hub_error").at("ename"),
+            "TypeError");
+  EXPECT_EQ(hub.ask("purge_request", {{"engine_ids", {"a"}}}, "hub_error").at("ename"),
+            "TypeError");
   EXPECT_EQ(hub.ask("resubmit_request", Json::object(), "hub_error").at("ename"), "TypeError");
   EXPECT_EQ(hub.ask("registration_request", Json::object(), "hub_error").at("ename"), "KeyError");
   EXPECT_EQ(hub.ask("unregistration_request", {{"id", "x"}}, "hub_error").at("ename"), "TypeError");
@@ -302,7 +327,8 @@ TEST(ClientQueriesWithoutRecords, QueriesOfThePastSayThatNothingIsStored) {
   EXPECT_EQ(ename("result_request", {{"msg_ids", {"done"}}}, "result_reply"), "NoData");
   EXPECT_EQ(ename("result_request", {{"msg_ids", {"never"}}}, "result_reply"), "KeyError");
   EXPECT_EQ(ename("purge_request", {{"msg_ids", "all"}}, "purge_reply"), "");
-  const Json status = hub.ask("result_request", {{"msg_ids", {"done", "waiting"}}, {"status_only", true}}, "result_reply");
+  const Json status = hub.ask(
+      "result_request", {{"msg_ids", {"done", "waiting"}}, {"status_only", true}}, "result_reply");
   EXPECT_EQ(status, parsed(R"({"status": "ok", "pending": ["waiting"], "completed": ["done"]})"));
 }
 
@@ -315,9 +341,13 @@ TEST(ClientQueriesAtTheLimit, ResubmissionIsRefusedWhenTooManyTasksArePending) {
   EXPECT_EQ(parsed(only<SendHubReply>(actions).content).at("ename"), "RuntimeError");
   EXPECT_EQ(actions.size(), 1U);
   EXPECT_TRUE(store.get("a")->resubmitted.empty());
-  const auto first = hub.step(RequestSeen{.queue = TaskQueue::task, .msg_id = "c", .request = test::apply_request("c")});
+  const auto first = hub.step(
+      RequestSeen{.queue = TaskQueue::task, .msg_id = "c", .request = test::apply_request("c")});
   EXPECT_EQ(only<WriteLog>(first).level, LogLevel::warning);
-  EXPECT_TRUE(hub.step(RequestSeen{.queue = TaskQueue::task, .msg_id = "d", .request = test::apply_request("d")}).empty());
+  EXPECT_TRUE(
+      hub.step(RequestSeen{
+                   .queue = TaskQueue::task, .msg_id = "d", .request = test::apply_request("d")})
+          .empty());
 }
 
 }  // namespace

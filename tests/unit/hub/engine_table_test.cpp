@@ -26,7 +26,8 @@ class EngineTableTest : public testing::Test {
     begin(uuid, wanted);
     return table.complete(uuid)->id;
   }
-  EngineTable table{{.registration_timeout = ms(100), .pending_max = 3, .active_max = 5, .lost_max = 2}};
+  EngineTable table{
+      {.registration_timeout = ms(100), .pending_max = 3, .active_max = 5, .lost_max = 2}};
 };
 
 TEST_F(EngineTableTest, NumbersAreCountedFromZero) {

@@ -66,7 +66,8 @@ class HeartbeatMachineTest : public testing::Test {
     return out;
   }
 
-  HeartbeatMachine machine{{.period = ms(period), .misses_max = 3, .pings_max = 64, .hearts_max = 100}, at_ms(0)};
+  HeartbeatMachine machine{
+      {.period = ms(period), .misses_max = 3, .pings_max = 64, .hearts_max = 100}, at_ms(0)};
   HeartbeatMachine::Events events;
   using Names = std::vector<std::string>;
 };
@@ -159,7 +160,8 @@ TEST_F(HeartbeatMachineTest, AnOlderPongIsIgnored) {
 TEST_F(HeartbeatMachineTest, APongThatRepeatsNoPingIsIgnored) {
   const auto text = beat(0);
   machine.expect("a", at_ms(0));
-  for (const auto& fake : {std::string("nonsense"), std::string(), text + "0", std::string("0.1")}) {
+  for (const auto& fake :
+       {std::string("nonsense"), std::string(), text + "0", std::string("0.1")}) {
     pong("a", fake, 1);
   }
   EXPECT_TRUE(started().empty());
@@ -222,13 +224,26 @@ TEST_F(HeartbeatMachineTest, AStoppedEngineThatRegistersAgainStartsAgain) {
 TEST_F(HeartbeatMachineTest, AControllerThatStoodStillForAMinuteLosesNoEngine) {
   start("a", 0);
   std::int64_t now = run(3 * period + 500, {"a"});
+  std::string text;
   for (int freeze = 0; freeze < 10; ++freeze) {
-    now += 60 * period;                // SIGSTOP; the beat comes before the pongs that waited
-    const auto text = beat(now);
-    EXPECT_TRUE(stopped().empty());
-    pong("a", text, now + 1);
+    now += 60 * period;  // SIGSTOP again and again; the beat comes before the pongs that waited
+    text = beat(now);
   }
+  pong("a", text, now + 1);
+  run(now + 2 * period, {"a"});
   EXPECT_TRUE(stopped().empty());
+}
+
+TEST(HeartbeatMachineOptions, EvenWithoutAnyForgivenMissAStandstillLosesNoEngine) {
+  HeartbeatMachine machine{{.period = ms(period), .misses_max = 0}, at_ms(0)};
+  HeartbeatMachine::Events events;
+  machine.expect("a", at_ms(0));
+  machine.pong("a", machine.beat(at_ms(0), events), at_ms(1), events);
+  machine.beat(at_ms(period), events);
+  machine.beat(at_ms(60 * period), events);  // silent since the beat before, but nobody listened
+  EXPECT_EQ(events.size(), 1U);
+  machine.beat(at_ms(61 * period), events);
+  EXPECT_EQ(events.size(), 2U);
 }
 
 TEST_F(HeartbeatMachineTest, AnEngineThatDiedDuringTheStandstillIsFoundAfterIt) {

@@ -41,7 +41,9 @@ class HubMachineTest : public testing::Test {
   }
 
   DictStore store;
-  test::TestHub hub{store, {.session_id = "hubsession", .engines = {.registration_timeout = test::ms(30'000), .pending_max = 3}}};
+  test::TestHub hub{store,
+                    {.session_id = "hubsession",
+                     .engines = {.registration_timeout = test::ms(30'000), .pending_max = 3}}};
   using Lines = std::vector<std::string>;
 };
 
@@ -50,9 +52,11 @@ TEST_F(HubMachineTest, ARegistrationIsCompleteAtTheFirstPong) {
   const auto& reply = only<SendHubReply>(actions);
   EXPECT_EQ(reply.msg_type, "registration_reply");
   EXPECT_FALSE(reply.with_parent);
-  EXPECT_EQ(parsed(reply.content), parsed(R"({"id": 0, "status": "ok", "hb_period": 3000, "ipyfleet": {}})"));
+  EXPECT_EQ(parsed(reply.content),
+            parsed(R"({"id": 0, "status": "ok", "hb_period": 3000, "ipyfleet": {}})"));
   EXPECT_EQ(only<ExpectHeart>(actions).uuid, "uuid-a");
-  EXPECT_TRUE(std::holds_alternative<ExpectHeart>(actions[0])) << "before the engine can start its heart";
+  EXPECT_TRUE(std::holds_alternative<ExpectHeart>(actions[0]))
+      << "before the engine can start its heart";
   EXPECT_EQ(logged(actions), Lines{"registration::accepting registration 0:uuid-a"});
   EXPECT_TRUE(all<AnnounceEngine>(actions).empty());
   EXPECT_TRUE(all<PublishNotification>(actions).empty());
@@ -66,7 +70,8 @@ TEST_F(HubMachineTest, ARegistrationIsCompleteAtTheFirstPong) {
   EXPECT_EQ(parsed(notification.content), parsed(R"({"id": 0, "uuid": "uuid-a"})"));
   EXPECT_FALSE(notification.parent);
   EXPECT_EQ(logged(actions), Lines{"registration::finished registering engine 0:uuid-a in 12ms"});
-  EXPECT_EQ(parsed(only<SaveEngineState>(actions).json_text), parsed(R"({"engines": {"0": "uuid-a"}, "next_id": 1})"));
+  EXPECT_EQ(parsed(only<SaveEngineState>(actions).json_text),
+            parsed(R"({"engines": {"0": "uuid-a"}, "next_id": 1})"));
 }
 
 TEST_F(HubMachineTest, ThePeriodOfTheHeartbeatIsToldInMilliseconds) {
@@ -128,11 +133,13 @@ TEST_F(HubMachineTest, ARegistrationWithoutAHeartIsDroppedAfterTheTimeout) {
 
 TEST_F(HubMachineTest, UnregistrationOfAPendingEngineCancelsIt) {
   register_engine("a");
-  EXPECT_EQ(only<ForgetHeart>(hub.request("unregistration_request", {{"id", 0}}, "nanny")).uuid, "a");
+  EXPECT_EQ(only<ForgetHeart>(hub.request("unregistration_request", {{"id", 0}}, "nanny")).uuid,
+            "a");
   expect_quiet(hub.step(HeartStarted{.uuid = "a"}));
   register_engine("b");
   expect_quiet(hub.request("unregistration_request", {{"id", nullptr}}, "somebody else"));
-  EXPECT_EQ(only<ForgetHeart>(hub.request("unregistration_request", {{"id", nullptr}}, "b")).uuid, "b");
+  EXPECT_EQ(only<ForgetHeart>(hub.request("unregistration_request", {{"id", nullptr}}, "b")).uuid,
+            "b");
 }
 
 TEST_F(HubMachineTest, UnregistrationIsToldOnceAndASecondOneIsNothing) {
@@ -144,7 +151,8 @@ TEST_F(HubMachineTest, UnregistrationIsToldOnceAndASecondOneIsNothing) {
   const auto& notification = only<PublishNotification>(actions);
   EXPECT_EQ(notification.msg_type, "unregistration_notification");
   EXPECT_EQ(parsed(notification.content), parsed(R"({"id": 0, "uuid": "a"})"));
-  EXPECT_EQ(parsed(only<SaveEngineState>(actions).json_text), parsed(R"({"engines": {}, "next_id": 1})"));
+  EXPECT_EQ(parsed(only<SaveEngineState>(actions).json_text),
+            parsed(R"({"engines": {}, "next_id": 1})"));
   EXPECT_TRUE(all<SendHubReply>(actions).empty());
   expect_quiet(hub.request("unregistration_request", {{"id", 0}}, "nanny"));
   expect_quiet(hub.request("unregistration_request", {{"id", 99}}, "nanny"));
@@ -233,7 +241,8 @@ TEST_F(HubMachineTest, RegistrationsThatALateSubscriberMissedAreRepeated) {
   hub.pass(3);
   hub.add_engine("between");
   const auto soon = hub.wait(97);
-  EXPECT_EQ(parsed(only<PublishNotification>(soon).content), parsed(R"({"id": 1, "uuid": "between"})"));
+  EXPECT_EQ(parsed(only<PublishNotification>(soon).content),
+            parsed(R"({"id": 1, "uuid": "between"})"));
   EXPECT_EQ(only<PublishNotification>(soon).msg_type, "registration_notification");
   EXPECT_EQ(all<PublishNotification>(hub.wait(900)).size(), 1U);
   EXPECT_TRUE(hub.wait(10'000).empty());
@@ -266,8 +275,10 @@ TEST_F(HubMachineTest, ManyRegistrationsSaveTheirStateAFewTimes) {
 
 TEST_F(HubMachineTest, OutputsGoToTheRecordOfTheirParent) {
   const auto print = [this](const char* type, const char* parent, const char* content) {
-    return hub.step(OutputSeen{
-        .msg_type = type, .parent_msg_id = parent, .sender_session = "a", .output = test::output(content)});
+    return hub.step(OutputSeen{.msg_type = type,
+                               .parent_msg_id = parent,
+                               .sender_session = "a",
+                               .output = test::output(content)});
   };
   EXPECT_TRUE(print("stream", "m", R"({"name": "stdout", "text": "hi"})").empty());
   print("execute_input", "m", R"({"code": "1"})");
@@ -281,7 +292,8 @@ TEST_F(HubMachineTest, OutputsGoToTheRecordOfTheirParent) {
 TEST_F(HubMachineTest, RestoredEnginesAreActiveAtOnceAndToldToSchedulersOnly) {
   HubActions actions;
   const auto done = hub.machine().restore(
-      hub.now(), R"({"engines": {"0": "a", "3": "b", "x": "c", "4": 5, "5": "a"}, "next_id": 9})", actions);
+      hub.now(), R"({"engines": {"0": "a", "3": "b", "x": "c", "4": 5, "5": "a"}, "next_id": 9})",
+      actions);
   ASSERT_TRUE(done);
   hub.machine().check_invariants();
   EXPECT_EQ(all<AnnounceEngine>(actions).size(), 2U);
@@ -294,7 +306,8 @@ TEST_F(HubMachineTest, RestoredEnginesAreActiveAtOnceAndToldToSchedulersOnly) {
 
 TEST_F(HubMachineTest, ARestoredEngineWithoutAHeartIsLostAfterTheTimeout) {
   HubActions actions;
-  ASSERT_TRUE(hub.machine().restore(hub.now(), R"({"engines": {"0": "dead", "1": "alive"}, "next_id": 2})", actions));
+  ASSERT_TRUE(hub.machine().restore(
+      hub.now(), R"({"engines": {"0": "dead", "1": "alive"}, "next_id": 2})", actions));
   EXPECT_TRUE(hub.step(HeartStarted{.uuid = "alive"}).empty()) << "clients know it already";
   const auto late = hub.wait(30'000);
   EXPECT_EQ(only<RetireEngine>(late).uuid, "dead");
@@ -304,7 +317,8 @@ TEST_F(HubMachineTest, ARestoredEngineWithoutAHeartIsLostAfterTheTimeout) {
 
 TEST_F(HubMachineTest, AStateThatCannotBeReadIsAnErrorAndChangesNothing) {
   HubActions actions;
-  for (const auto* text : {"", "[]", "{}", R"({"engines": []})", R"({"engines": null})", "{broken"}) {
+  for (const auto* text :
+       {"", "[]", "{}", R"({"engines": []})", R"({"engines": null})", "{broken"}) {
     EXPECT_FALSE(hub.machine().restore(hub.now(), text, actions)) << text;
   }
   EXPECT_TRUE(actions.empty());

@@ -23,8 +23,12 @@ class RandomHub {
   explicit RandomHub(std::uint64_t seed)
       : rng_(seed),
         store_({.record_limit = 20, .size_limit = 50'000}),
-        hub_(store_, {.engines = {.registration_timeout = test::ms(300), .pending_max = 4, .active_max = 6, .lost_max = 3},
-                      .ledger = {.pending_max = 30, .completed_max = 20, .completed_per_engine_max = 5}}) {}
+        hub_(store_,
+             {.engines = {.registration_timeout = test::ms(300),
+                          .pending_max = 4,
+                          .active_max = 6,
+                          .lost_max = 3},
+              .ledger = {.pending_max = 30, .completed_max = 20, .completed_per_engine_max = 5}}) {}
 
   void run(int steps) {
     for (int i = 0; i < steps; ++i) {
@@ -50,25 +54,31 @@ class RandomHub {
         return asked("registration_request", content);
       }
       case 1:
-        return asked("unregistration_request", {{"id", rng_.below(2) == 0 ? Json() : Json(rng_.below(10))}});
+        return asked("unregistration_request",
+                     {{"id", rng_.below(2) == 0 ? Json() : Json(rng_.below(10))}});
       case 2:
       case 3:
         return hub_.step(HeartStarted{.uuid = engine()});
       case 4:
-        return rng_.below(3) == 0 ? hub_.step(HeartStopped{.uuid = engine()}) : hub_.step(TimePassed{});
+        return rng_.below(3) == 0 ? hub_.step(HeartStopped{.uuid = engine()})
+                                  : hub_.step(TimePassed{});
       case 5:
       case 6: {
         const auto id = task();
-        return hub_.step(RequestSeen{
-            .queue = queue(), .msg_id = id, .engine_uuid = engine_or_none(), .request = test::apply_request(id)});
+        return hub_.step(RequestSeen{.queue = queue(),
+                                     .msg_id = id,
+                                     .engine_uuid = engine_or_none(),
+                                     .request = test::apply_request(id)});
       }
       case 7:
         return hub_.step(TaskAssigned{.msg_id = task(), .engine_uuid = engine()});
       case 8:
       case 9: {
         const auto id = task();
-        return hub_.step(ReplySeen{
-            .queue = queue(), .msg_id = id, .engine_uuid = engine_or_none(), .reply = test::apply_reply(id, "e")});
+        return hub_.step(ReplySeen{.queue = queue(),
+                                   .msg_id = id,
+                                   .engine_uuid = engine_or_none(),
+                                   .reply = test::apply_reply(id, "e")});
       }
       case 10:
         return hub_.step(OutputSeen{.msg_type = rng_.below(8) == 0 ? "shutdown_reply" : "stream",
@@ -80,7 +90,9 @@ class RandomHub {
     }
   }
 
-  HubActions asked(const char* type, const Json& content) { return hub_.request(type, content, engine()); }
+  HubActions asked(const char* type, const Json& content) {
+    return hub_.request(type, content, engine());
+  }
 
   HubActions query() {
     const Json targets = rng_.below(2) == 0 ? Json() : Json({rng_.below(9), engine()});
@@ -96,13 +108,16 @@ class RandomHub {
         actions = asked("load_request", {{"targets", targets}});
         break;
       case 3:
-        actions = asked("result_request", {{"msg_ids", {task(), task()}}, {"status_only", rng_.below(2) == 0}});
+        actions = asked("result_request",
+                        {{"msg_ids", {task(), task()}}, {"status_only", rng_.below(2) == 0}});
         break;
       case 4:
-        actions = asked("db_request", {{"query", {{"msg_id", {{"$gt", task()}}}}}, {"keys", {"buffers", "header"}}});
+        actions = asked("db_request", {{"query", {{"msg_id", {{"$gt", task()}}}}},
+                                       {"keys", {"buffers", "header"}}});
         break;
       case 5:
-        actions = asked("purge_request", {{"msg_ids", rng_.below(2) == 0 ? Json("all") : Json({task()})}});
+        actions = asked("purge_request",
+                        {{"msg_ids", rng_.below(2) == 0 ? Json("all") : Json({task()})}});
         break;
       case 6:
         actions = asked("resubmit_request", {{"msg_ids", {task()}}});
@@ -129,7 +144,8 @@ class RandomHub {
         EXPECT_EQ(hearts_.erase(forgotten->uuid), 1U);
       } else if (const auto* note = std::get_if<PublishNotification>(&action)) {
         const Json content = parsed(note->content);
-        EXPECT_EQ(engines_.contains(content.at("id").get<int>()), note->msg_type == "registration_notification");
+        EXPECT_EQ(engines_.contains(content.at("id").get<int>()),
+                  note->msg_type == "registration_notification");
       } else if (const auto* reply = std::get_if<SendHubReply>(&action)) {
         EXPECT_TRUE(parsed(reply->content).contains("status"));
       }

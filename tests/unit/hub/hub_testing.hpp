@@ -22,8 +22,12 @@ namespace ipf::test {
 
 inline constexpr std::string_view client_session = "c1c1c1c1-00000000000000000000c1c1";
 
-inline constexpr TimePoint at_ms(std::int64_t ms) { return {ms * 1'000'000}; }
-inline constexpr Duration ms(std::int64_t count) { return std::chrono::milliseconds{count}; }
+inline constexpr TimePoint at_ms(std::int64_t ms) {
+  return {ms * 1'000'000};
+}
+inline constexpr Duration ms(std::int64_t count) {
+  return std::chrono::milliseconds{count};
+}
 
 /// 2026-11-21T01:40:35Z and this many milliseconds.
 inline WallTime wall_ms(std::int64_t more) {
@@ -59,7 +63,9 @@ inline Message make_message(const MessageParts& parts) {
   return std::move(*message);
 }
 
-inline std::string header_text(std::string_view msg_id, std::string_view type, std::int64_t date_ms,
+inline std::string header_text(std::string_view msg_id,
+                               std::string_view type,
+                               std::int64_t date_ms,
                                std::string_view session = client_session) {
   return dump_json({{"msg_id", msg_id},
                     {"msg_type", type},
@@ -82,21 +88,27 @@ inline Message apply_request(std::string_view msg_id, const TaskParts& parts = {
                        .buffers = parts.buffers});
 }
 
-inline Message apply_reply(std::string_view msg_id, std::string_view engine,
-                           const TaskParts& parts = {.date_ms = 20, .metadata = {}, .buffers = {"result"}}) {
-  const std::string metadata =
-      parts.metadata.empty()
-          ? dump_json({{"started", to_iso(wall_ms(parts.date_ms - 10))}, {"status", "ok"}, {"engine", engine}})
-          : parts.metadata;
-  return make_message({.identities = {"client"},
-                       .header = header_text("r_" + std::string(msg_id), "apply_reply", parts.date_ms, engine),
-                       .parent = header_text(msg_id, "apply_request", 0),
-                       .metadata = metadata,
-                       .content = R"({"status": "ok"})",
-                       .buffers = parts.buffers});
+inline Message apply_reply(std::string_view msg_id,
+                           std::string_view engine,
+                           const TaskParts& parts = {
+                               .date_ms = 20, .metadata = {}, .buffers = {"result"}}) {
+  const std::string metadata = parts.metadata.empty()
+                                   ? dump_json({{"started", to_iso(wall_ms(parts.date_ms - 10))},
+                                                {"status", "ok"},
+                                                {"engine", engine}})
+                                   : parts.metadata;
+  return make_message(
+      {.identities = {"client"},
+       .header = header_text("r_" + std::string(msg_id), "apply_reply", parts.date_ms, engine),
+       .parent = header_text(msg_id, "apply_request", 0),
+       .metadata = metadata,
+       .content = R"({"status": "ok"})",
+       .buffers = parts.buffers});
 }
 
-inline Message output(std::string content) { return make_message({.content = std::move(content)}); }
+inline Message output(std::string content) {
+  return make_message({.content = std::move(content)});
+}
 
 /// The one action of this kind; the test fails when there is none or more than one.
 template <class Action>
@@ -164,9 +176,10 @@ class TestHub {
   }
 
   HubActions request(std::string_view type, const Json& content, std::string identity = "client") {
-    Message message = make_message({.identities = {std::move(identity)},
-                                    .header = header_text("q" + std::to_string(++requests_), type, 0),
-                                    .content = dump_json(content)});
+    Message message =
+        make_message({.identities = {std::move(identity)},
+                      .header = header_text("q" + std::to_string(++requests_), type, 0),
+                      .content = dump_json(content)});
     auto decoded = decode_hub_request(type, content);
     return step(HubRequestReceived{.request = std::move(message), .decoded = std::move(decoded)});
   }
@@ -178,7 +191,9 @@ class TestHub {
     EXPECT_TRUE(last_reply_[0].with_parent);
     return parsed(last_reply_[0].content);
   }
-  [[nodiscard]] std::vector<std::string> reply_buffers() const { return texts(last_reply_.at(0).buffers); }
+  [[nodiscard]] std::vector<std::string> reply_buffers() const {
+    return texts(last_reply_.at(0).buffers);
+  }
 
   /// Registers an engine and lets its heart beat.
   EngineId add_engine(const std::string& uuid) {
@@ -188,13 +203,20 @@ class TestHub {
     return EngineId{id};
   }
 
-  void submit(const std::string& msg_id, TaskQueue queue, const std::string& engine, const TaskParts& parts = {}) {
-    step(RequestSeen{
-        .queue = queue, .msg_id = msg_id, .engine_uuid = engine, .request = apply_request(msg_id, parts)});
+  void submit(const std::string& msg_id,
+              TaskQueue queue,
+              const std::string& engine,
+              const TaskParts& parts = {}) {
+    step(RequestSeen{.queue = queue,
+                     .msg_id = msg_id,
+                     .engine_uuid = engine,
+                     .request = apply_request(msg_id, parts)});
   }
   void finish(const std::string& msg_id, TaskQueue queue, const std::string& engine) {
-    step(ReplySeen{
-        .queue = queue, .msg_id = msg_id, .engine_uuid = engine, .reply = apply_reply(msg_id, engine)});
+    step(ReplySeen{.queue = queue,
+                   .msg_id = msg_id,
+                   .engine_uuid = engine,
+                   .reply = apply_reply(msg_id, engine)});
   }
 
   HubMachine& machine() { return machine_; }

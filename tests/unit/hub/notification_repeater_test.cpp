@@ -89,9 +89,11 @@ TEST(NotificationRepeaterProperty, EveryRegistrationSoonAfterARequestIsRepeatedL
         }
         for (const Duration delay : {ms(100), ms(1000)}) {
           const bool told = std::ranges::any_of(repeated, [&](const Seen& seen) {
-            return seen.id == engine.id && seen.at >= client + delay && seen.at <= client + 2 * delay;
+            return seen.id == engine.id && seen.at >= client + delay &&
+                   seen.at <= client + 2 * delay;
           });
-          EXPECT_TRUE(told) << "asked at " << client.nanoseconds << ", registered at " << engine.at.nanoseconds;
+          EXPECT_TRUE(told) << "asked at " << client.nanoseconds << ", registered at "
+                            << engine.at.nanoseconds;
         }
       }
     }

@@ -26,8 +26,9 @@ class DictStoreTest : public testing::Test {
     store.check_invariants();
   }
   void finish(const std::string& msg_id, const std::string& engine = "e0") {
-    store.apply(msg_id, RecordReply{
-                            .engine_uuid = engine, .received = wall_ms(9), .reply = test::apply_reply(msg_id, engine)});
+    store.apply(msg_id, RecordReply{.engine_uuid = engine,
+                                    .received = wall_ms(9),
+                                    .reply = test::apply_reply(msg_id, engine)});
     store.check_invariants();
   }
   void print(const std::string& msg_id) {
@@ -158,7 +159,9 @@ TEST_F(DictStoreTest, DropTakesWhatMatches) {
 
 TEST(NoStoreTest, KeepsNothing) {
   NoStore store;
-  store.apply("a", RecordRequest{.queue = TaskQueue::mux, .engine_uuid = "e", .request = test::apply_request("a")});
+  store.apply(
+      "a", RecordRequest{
+               .queue = TaskQueue::mux, .engine_uuid = "e", .request = test::apply_request("a")});
   EXPECT_FALSE(store.get("a"));
   EXPECT_TRUE(store.find(StoreQuery{}).empty());
   EXPECT_TRUE(store.history().empty());
@@ -186,20 +189,23 @@ TEST(DictStoreProperty, StaysWithinItsLimitsUnderAnyOrderOfChanges) {
           break;
         case 2:
         case 3:
-          store.apply(id, RecordReply{.engine_uuid = "e",
-                                      .received = {},
-                                      .reply = test::apply_reply(id, "e")});
+          store.apply(
+              id,
+              RecordReply{.engine_uuid = "e", .received = {}, .reply = test::apply_reply(id, "e")});
           break;
         case 4:
           store.apply(id, RecordAssignment{.engine_uuid = "e"});
           break;
         case 5:
-          store.apply(id, RecordOutput{.msg_type = rng.below(2) == 0 ? "stream" : "display_data",
-                                       .output = test::output(dump_json(
-                                           {{"name", "stdout"}, {"text", std::string(rng.below(400), 'y')}}))});
+          store.apply(
+              id,
+              RecordOutput{.msg_type = rng.below(2) == 0 ? "stream" : "display_data",
+                           .output = test::output(dump_json(
+                               {{"name", "stdout"}, {"text", std::string(rng.below(400), 'y')}}))});
           break;
         default:
-          rng.below(20) == 0 ? store.drop(StoreQuery::completed()) : std::size_t{store.drop_one(id)};
+          rng.below(20) == 0 ? store.drop(StoreQuery::completed())
+                             : std::size_t{store.drop_one(id)};
       }
       store.check_invariants();
     }

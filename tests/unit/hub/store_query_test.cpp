@@ -22,12 +22,14 @@ TaskRecord finished_record() {
   apply_change(record,
                RecordRequest{.queue = TaskQueue::mux,
                              .engine_uuid = "e1",
-                             .request = test::apply_request("m5", {.date_ms = 1000, .metadata = R"({"label": "lab"})"})},
+                             .request = test::apply_request(
+                                 "m5", {.date_ms = 1000, .metadata = R"({"label": "lab"})"})},
                limits);
   apply_change(record,
                RecordReply{.engine_uuid = "e1",
                            .received = wall_ms(1030),
-                           .reply = test::apply_reply("m5", "e1", {.date_ms = 1020, .metadata = {}, .buffers = {}})},
+                           .reply = test::apply_reply(
+                               "m5", "e1", {.date_ms = 1020, .metadata = {}, .buffers = {}})},
                limits);
   return record;
 }
@@ -38,7 +40,9 @@ struct QueryCase {
   bool expected{};
 };
 
-std::ostream& operator<<(std::ostream& out, const QueryCase& one) { return out << one.query; }
+std::ostream& operator<<(std::ostream& out, const QueryCase& one) {
+  return out << one.query;
+}
 
 class QueryMeaning : public testing::TestWithParam<QueryCase> {};
 
@@ -49,7 +53,8 @@ TEST_P(QueryMeaning, IsAsDocumented) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Operators, QueryMeaning,
+    Operators,
+    QueryMeaning,
     testing::Values(
         QueryCase{"EmptyMatchesAll", "{}", true},
         QueryCase{"PlainEqual", R"({"msg_id": "m5"})", true},
@@ -104,7 +109,8 @@ INSTANTIATE_TEST_SUITE_P(
         QueryCase{"NoOperators", R"({"label": {}})", true}));
 
 INSTANTIATE_TEST_SUITE_P(
-    Dates, QueryMeaning,
+    Dates,
+    QueryMeaning,
     testing::Values(
         QueryCase{"Equal", R"({"submitted": "2026-11-21T01:40:36Z"})", true},
         QueryCase{"EqualInAnotherZone", R"({"submitted": "2026-11-21T03:40:36.000+02:00"})", true},
@@ -142,8 +148,10 @@ TEST(StoreQueryParse, MistakesAreErrorsThatNameThem) {
       {R"({"label": {"$mod": 2}})", ErrorCode::invalid_argument, "$mod needs"},
       {R"({"label": {"$exists": "yes"}})", ErrorCode::invalid_argument, "$exists needs"},
       {R"({"label": {"$glob": 5}})", ErrorCode::invalid_argument, "$glob needs a text"},
-      {R"({"submitted": {"$lt": "yesterday"}})", ErrorCode::invalid_argument, "'submitted' holds dates"},
-      {R"({"submitted": {"$in": ["2026-11-21T01:40:36Z", "no"]}})", ErrorCode::invalid_argument, "holds dates"},
+      {R"({"submitted": {"$lt": "yesterday"}})", ErrorCode::invalid_argument,
+       "'submitted' holds dates"},
+      {R"({"submitted": {"$in": ["2026-11-21T01:40:36Z", "no"]}})", ErrorCode::invalid_argument,
+       "holds dates"},
       {R"([])", ErrorCode::invalid_argument, "dictionary"},
       {R"("text")", ErrorCode::invalid_argument, "dictionary"},
   };
@@ -156,7 +164,8 @@ TEST(StoreQueryParse, MistakesAreErrorsThatNameThem) {
 }
 
 TEST(StoreQueryParse, SizeAndDepthAreLimited) {
-  const QueryLimits limits{.conditions_max = 2, .list_items_max = 3, .text_bytes_max = 10, .depth_max = 4};
+  const QueryLimits limits{
+      .conditions_max = 2, .list_items_max = 3, .text_bytes_max = 10, .depth_max = 4};
   for (const auto* query : {
            R"({"queue": 1, "label": 2, "stdout": 3})",
            R"({"label": {"$in": [1, 2, 3, 4]}})",
@@ -168,13 +177,16 @@ TEST(StoreQueryParse, SizeAndDepthAreLimited) {
     EXPECT_EQ(refused.error().code, ErrorCode::too_large);
   }
   EXPECT_TRUE(StoreQuery::parse(test::parsed(R"({"label": {"$in": [1, 2, 3]}})"), limits));
-  const auto glob = StoreQuery::parse({{"label", {{"$glob", std::string(GlobPattern::bytes_max + 1, '*')}}}});
+  const auto glob =
+      StoreQuery::parse({{"label", {{"$glob", std::string(GlobPattern::bytes_max + 1, '*')}}}});
   ASSERT_FALSE(glob);
   EXPECT_EQ(glob.error().code, ErrorCode::too_large);
 }
 
 TEST(StoreQueryParse, WantedMsgIdsAreFoundWithoutAScan) {
-  const auto wanted = [](const char* text) { return StoreQuery::parse(test::parsed(text))->wanted_msg_ids(); };
+  const auto wanted = [](const char* text) {
+    return StoreQuery::parse(test::parsed(text))->wanted_msg_ids();
+  };
   using Ids = std::vector<std::string>;
   EXPECT_EQ(wanted(R"({"msg_id": "a"})"), Ids{"a"});
   EXPECT_EQ(wanted(R"({"msg_id": {"$eq": "a"}, "queue": "mux"})"), Ids{"a"});
@@ -220,16 +232,26 @@ TEST(GlobPattern, MatchesAsFnmatchDoes) {
     bool expected;
   };
   const std::vector<GlobCase> cases{
-      {"", "", true},           {"", "a", false},          {"*", "", true},          {"**", "abc", true},
-      {"a", "a", true},         {"a", "A", false},         {"?", "a", true},         {"?", "", false},
-      {"?", "\u20ac", true},    {"a*c", "abbbc", true},    {"a*c", "abbb", false},   {"*a*b*", "xxaxxbxx", true},
-      {"*a*b", "ab ab", true},  {"*ab", "aab", true},      {"*aab", "aaab", true},   {"[abc]", "b", true},
-      {"[abc]", "d", false},    {"[!abc]", "d", true},     {"[!abc]", "a", false},   {"[a-c]x", "bx", true},
-      {"[a-c]", "-", false},    {"[a-]", "-", true},       {"[]]", "]", true},       {"[!]]", "x", true},
-      {"[!]]", "]", false},     {"[abc", "[abc", true},    {"[", "[", true},         {"a[", "a[", true},
-      {"[!", "[!", true},       {"[c-a]", "b", false},     {"*\n*", "a\nb", true},   {"?", "\n", true},
-      {"a.c", "abc", false},    {"[\u20ac]", "\u20ac", true}, {"*.txt", "x.txt", true}, {"*.txt", "x.txt~", false},
-      {"[]", "[]", true},       {"a*", "a", true},         {"*[0-9]", "abc7", true}, {"\xff", "\xff", true},
+      {"", "", true},           {"", "a", false},
+      {"*", "", true},          {"**", "abc", true},
+      {"a", "a", true},         {"a", "A", false},
+      {"?", "a", true},         {"?", "", false},
+      {"?", "\u20ac", true},    {"a*c", "abbbc", true},
+      {"a*c", "abbb", false},   {"*a*b*", "xxaxxbxx", true},
+      {"*a*b", "ab ab", true},  {"*ab", "aab", true},
+      {"*aab", "aaab", true},   {"[abc]", "b", true},
+      {"[abc]", "d", false},    {"[!abc]", "d", true},
+      {"[!abc]", "a", false},   {"[a-c]x", "bx", true},
+      {"[a-c]", "-", false},    {"[a-]", "-", true},
+      {"[]]", "]", true},       {"[!]]", "x", true},
+      {"[!]]", "]", false},     {"[abc", "[abc", true},
+      {"[", "[", true},         {"a[", "a[", true},
+      {"[!", "[!", true},       {"[c-a]", "b", false},
+      {"*\n*", "a\nb", true},   {"?", "\n", true},
+      {"a.c", "abc", false},    {"[\u20ac]", "\u20ac", true},
+      {"*.txt", "x.txt", true}, {"*.txt", "x.txt~", false},
+      {"[]", "[]", true},       {"a*", "a", true},
+      {"*[0-9]", "abc7", true}, {"\xff", "\xff", true},
   };
   for (const auto& one : cases) {
     const auto pattern = GlobPattern::compile(one.pattern);
@@ -267,7 +289,8 @@ bool slow_glob(std::string_view pattern, std::string_view text) {
     return text.empty();
   }
   if (pattern[0] == '*') {
-    return slow_glob(pattern.substr(1), text) || (!text.empty() && slow_glob(pattern, text.substr(1)));
+    return slow_glob(pattern.substr(1), text) ||
+           (!text.empty() && slow_glob(pattern, text.substr(1)));
   }
   return !text.empty() && (pattern[0] == '?' || pattern[0] == text[0]) &&
          slow_glob(pattern.substr(1), text.substr(1));
@@ -284,7 +307,8 @@ TEST(GlobPattern, AgreesWithASimpleMatcherOnRandomPatterns) {
     for (std::uint64_t n = rng.below(9); n > 0; --n) {
       text += "ab"[rng.below(2)];
     }
-    ASSERT_EQ(GlobPattern::compile(pattern)->matches(text), slow_glob(pattern, text)) << pattern << " on " << text;
+    ASSERT_EQ(GlobPattern::compile(pattern)->matches(text), slow_glob(pattern, text))
+        << pattern << " on " << text;
   }
 }
 

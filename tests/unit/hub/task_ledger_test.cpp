@@ -188,7 +188,8 @@ TEST(TaskLedgerProperty, AgreesWithASimpleModelUnderAnyOrderOfEvents) {
             model.pending.try_emplace(id, Model::Task{.queue = TaskQueue::task});
           } else {
             ledger.add(id, TaskQueue::mux, engine, now + test::ms(5));
-            model.pending.try_emplace(id, Model::Task{.queue = TaskQueue::mux, .engine = known ? engine : "gone"});
+            model.pending.try_emplace(
+                id, Model::Task{.queue = TaskQueue::mux, .engine = known ? engine : "gone"});
           }
           break;
         case 4:

@@ -21,7 +21,8 @@ class TaskRecordTest : public testing::Test {
  protected:
   void change(RecordChange what) { apply_change(record, std::move(what), limits); }
   void print(const std::string& text, const std::string& name = "stdout") {
-    change(RecordOutput{.msg_type = "stream", .output = output(dump_json({{"name", name}, {"text", text}}))});
+    change(RecordOutput{.msg_type = "stream",
+                        .output = output(dump_json({{"name", name}, {"text", text}}))});
   }
   Json column(Column which) { return RecordReader(record).column(which); }
 
@@ -44,10 +45,10 @@ TEST_F(TaskRecordTest, AnEmptyRecordHasAllColumnsNullButTheStreams) {
 }
 
 TEST_F(TaskRecordTest, ARequestFillsItsColumns) {
-  change(RecordRequest{
-      .queue = TaskQueue::mux,
-      .engine_uuid = "e0",
-      .request = test::apply_request("m1", {.date_ms = 5, .metadata = R"({"label": "mine", "x": 1})"})});
+  change(RecordRequest{.queue = TaskQueue::mux,
+                       .engine_uuid = "e0",
+                       .request = test::apply_request(
+                           "m1", {.date_ms = 5, .metadata = R"({"label": "mine", "x": 1})"})});
   EXPECT_EQ(column(Column::header).at("msg_id"), "m1");
   EXPECT_EQ(column(Column::metadata).at("x"), 1);
   EXPECT_EQ(column(Column::content), Json::object());
@@ -62,7 +63,8 @@ TEST_F(TaskRecordTest, ARequestFillsItsColumns) {
 }
 
 TEST_F(TaskRecordTest, AReplyFillsItsColumns) {
-  change(RecordRequest{.queue = TaskQueue::task, .engine_uuid = {}, .request = test::apply_request("m1")});
+  change(RecordRequest{
+      .queue = TaskQueue::task, .engine_uuid = {}, .request = test::apply_request("m1")});
   EXPECT_TRUE(column(Column::engine_uuid).is_null());
   change(RecordAssignment{.engine_uuid = "e0"});
   change(RecordReply{
@@ -79,20 +81,24 @@ TEST_F(TaskRecordTest, AReplyFillsItsColumns) {
 }
 
 TEST_F(TaskRecordTest, AFailureOfTheSchedulerHasAnEmptyEngine) {
-  change(RecordRequest{.queue = TaskQueue::task, .engine_uuid = {}, .request = test::apply_request("m1")});
-  change(RecordReply{.engine_uuid = "", .received = wall_ms(1), .reply = test::apply_reply("m1", "")});
+  change(RecordRequest{
+      .queue = TaskQueue::task, .engine_uuid = {}, .request = test::apply_request("m1")});
+  change(
+      RecordReply{.engine_uuid = "", .received = wall_ms(1), .reply = test::apply_reply("m1", "")});
   EXPECT_EQ(column(Column::engine_uuid), "");
 }
 
 TEST_F(TaskRecordTest, WithoutARequestTheHeaderIsReadFromTheReply) {
-  change(RecordReply{.engine_uuid = "e0", .received = wall_ms(1), .reply = test::apply_reply("m1", "e0")});
+  change(RecordReply{
+      .engine_uuid = "e0", .received = wall_ms(1), .reply = test::apply_reply("m1", "e0")});
   EXPECT_EQ(column(Column::header).at("msg_id"), "m1");
   EXPECT_EQ(column(Column::client_uuid), client_session);
   EXPECT_TRUE(column(Column::content).is_null());
 }
 
 TEST_F(TaskRecordTest, BrokenJsonInAFrameReadsAsNull) {
-  for (const auto* broken : {"", "{", "[1]", "null", "\"text\"", "{\"a\": \xff}", "{} {}", "{\"date\": 5, \"session\": []}"}) {
+  for (const auto* broken : {"", "{", "[1]", "null", "\"text\"", "{\"a\": \xff}", "{} {}",
+                             "{\"date\": 5, \"session\": []}"}) {
     record.request = make_message({.header = broken, .metadata = broken, .content = broken});
     record.reply = make_message({.header = broken, .metadata = broken, .content = broken});
     record.error = broken;
@@ -129,15 +135,18 @@ TEST_F(TaskRecordTest, AStreamOverItsLimitIsCutOnceAndSaysSo) {
 }
 
 TEST_F(TaskRecordTest, ABrokenStreamMessageChangesNothing) {
-  for (const auto* content : {"{", "[]", "{}", R"({"name": "stdout"})", R"({"name": "stdout", "text": 5})"}) {
+  for (const auto* content :
+       {"{", "[]", "{}", R"({"name": "stdout"})", R"({"name": "stdout", "text": 5})"}) {
     change(RecordOutput{.msg_type = "stream", .output = output(content)});
   }
   EXPECT_EQ(column(Column::stdout_text), "");
 }
 
 TEST_F(TaskRecordTest, OutputsAreKeptAndTheLastWins) {
-  change(RecordOutput{.msg_type = "execute_input", .output = output(R"({"code": "1+1", "execution_count": 3})")});
-  change(RecordOutput{.msg_type = "execute_result", .output = output(R"({"data": {"text/plain": "2"}})")});
+  change(RecordOutput{.msg_type = "execute_input",
+                      .output = output(R"({"code": "1+1", "execution_count": 3})")});
+  change(RecordOutput{.msg_type = "execute_result",
+                      .output = output(R"({"data": {"text/plain": "2"}})")});
   change(RecordOutput{.msg_type = "error", .output = output(R"({"ename": "E"})")});
   change(RecordOutput{.msg_type = "display_data", .output = output(R"({"data": {"a": 1}})")});
   change(RecordOutput{.msg_type = "display_data", .output = output(R"({"data": {"a": 2}})")});
@@ -150,16 +159,23 @@ TEST_F(TaskRecordTest, OutputsAreKeptAndTheLastWins) {
 }
 
 TEST_F(TaskRecordTest, AnOutputOverItsLimitIsReplacedByOneThatSaysSo) {
-  const std::string large = dump_json({{"data", {{"text/plain", std::string(200, 'x')}}}, {"code", "c"}, {"ename", "E"}});
+  const std::string large =
+      dump_json({{"data", {{"text/plain", std::string(200, 'x')}}}, {"code", "c"}, {"ename", "E"}});
   for (const auto* type : {"execute_input", "execute_result", "error", "display_data"}) {
     change(RecordOutput{.msg_type = type, .output = output(large)});
   }
   EXPECT_NE(column(Column::execute_input).get<std::string>().find("not kept"), std::string::npos);
-  EXPECT_NE(column(Column::execute_result).at("data").at("text/plain").get<std::string>().find("not kept"),
+  EXPECT_NE(column(Column::execute_result)
+                .at("data")
+                .at("text/plain")
+                .get<std::string>()
+                .find("not kept"),
             std::string::npos);
-  EXPECT_NE(column(Column::error).at("evalue").get<std::string>().find("not kept"), std::string::npos);
-  EXPECT_NE(column(Column::display_data).at("data").at("text/plain").get<std::string>().find("not kept"),
+  EXPECT_NE(column(Column::error).at("evalue").get<std::string>().find("not kept"),
             std::string::npos);
+  EXPECT_NE(
+      column(Column::display_data).at("data").at("text/plain").get<std::string>().find("not kept"),
+      std::string::npos);
   EXPECT_LT(held_bytes(record), sizeof(TaskRecord) + 700);
 }
 
@@ -194,7 +210,8 @@ TEST(RecordColumns, NamesAndColumnsAreTheSameBothWays) {
 
 TEST(RecordColumns, OnlyTheAskedColumnsAndTheMsgIdAreInTheJson) {
   const TaskRecord record{.msg_id = "m", .stdout_text = {.text = "x"}};
-  EXPECT_EQ(record_to_json(record, {Column::stdout_text, Column::buffers}), (Json{{"msg_id", "m"}, {"stdout", "x"}}));
+  EXPECT_EQ(record_to_json(record, {Column::stdout_text, Column::buffers}),
+            (Json{{"msg_id", "m"}, {"stdout", "x"}}));
 }
 
 }  // namespace

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+
+#include "apps/options.hpp"
+#include "controller/controller.hpp"
+#include "core/profile.hpp"
+#include "core/result.hpp"
+
+namespace ipf {
+
+/// The command line of ipcontroller before anything is looked up.
+struct ControllerArguments {
+  ControllerOptions controller{};
+  ProfileOptions profile{};
+  LogChoice log{};
+  std::string ip{};
+  std::string scheme{"leastload"};
+  std::string keyfile{};
+  bool use_threads{true};
+  int ping_ms{3000};
+  double registration_timeout{30};
+};
+
+/// Declares every option with its long trait name.
+void declare_options(CLI::App& app, ControllerArguments& to);
+
+/// What the command line and the environment say, in the form that the controller takes.
+Result<ControllerOptions> resolve_options(ControllerArguments& from);
+
+}  // namespace ipf

@@ -1,0 +1,127 @@
+#include "engine/engine_link.hpp"
+
+#include <array>
+#include <utility>
+
+#include "core/check.hpp"
+#include "net/address.hpp"
+
+namespace ipf::engine {
+
+namespace {
+
+/// Time for the last messages to leave when the process ends.
+constexpr int linger_ms = 250;
+
+Signer make_signer(const ConnectionInfo& info) {
+  auto signer = Signer::create(info.key, info.signature_scheme);
+  IPF_CHECK(signer);
+  return std::move(*signer);
+}
+
+void lend(const Frames& frames, std::vector<SharedBytes>& out) {
+  out.clear();
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    out.push_back(frames.shared(i));
+  }
+}
+
+}  // namespace
+
+EngineLink::EngineLink(ConnectionInfo info, std::string uuid, std::string username)
+    : info_(std::move(info)),
+      uuid_(std::move(uuid)),
+      signer_(make_signer(info_)),
+      session_(uuid_, std::move(username), signer_),
+      registration_(context_, SocketKind::dealer, {.identity = uuid_, .linger_ms = linger_ms}) {}
+
+std::string EngineLink::url(int port) const {
+  return endpoint_url(info_.interface, port);
+}
+
+std::string EngineLink::registration_url() const {
+  return url(info_.registration);
+}
+
+Result<void> EngineLink::connect(EngineId id) {
+  identity_.emplace(uuid_, id);
+  status_topic_ = identity_->topic("status");
+  const SocketOptions named{.identity = uuid_, .handover = true, .linger_ms = linger_ms};
+  shell_.emplace(context_, SocketKind::router, named);
+  IPF_TRY(shell_->connect(url(info_.mux)));
+  if (info_.task != 0) {
+    IPF_TRY(shell_->connect(url(info_.task)));
+  }
+  if (!info_.broadcast.empty()) {
+    const auto leaf = static_cast<std::size_t>(id.value) % info_.broadcast.size();
+    IPF_TRY(shell_->connect(url(info_.broadcast[leaf])));
+  }
+  control_.emplace(context_, SocketKind::router, named);
+  IPF_TRY(control_->connect(url(info_.control)));
+  iopub_.emplace(context_, SocketKind::pub, SocketOptions{.linger_ms = linger_ms});
+  IPF_TRY(iopub_->connect(url(info_.iopub)));
+  pong_.emplace(context_, SocketKind::dealer, SocketOptions{.identity = uuid_, .linger_ms = 0});
+  IPF_TRY(pong_->connect(url(info_.hb_pong)));
+  ping_.emplace(context_, SocketKind::sub, SocketOptions{.linger_ms = 0});
+  ping_->subscribe_all();
+  return ping_->connect(url(info_.hb_ping));
+}
+
+void EngineLink::tell_hub(std::string_view type, std::string_view content) {
+  registration_.send(session_.make({.type = type, .content = content}, wall_now()));
+}
+
+void EngineLink::publish_status(std::string_view parent, std::string_view state) {
+  const std::array<std::string_view, 1> identities{status_topic_};
+  std::string content = R"({"execution_state": ")";
+  content += state;
+  content += "\"}";
+  iopub_->send(session_.make({.type = "status",
+                              .parent = parent,
+                              .metadata = identity_->metadata(),
+                              .content = content,
+                              .identities = identities},
+                             wall_now()));
+}
+
+void EngineLink::publish(const Published& message) {
+  const std::string topic = identity_->topic(message.topic);
+  const std::array<std::string_view, 1> identities{topic};
+  lend(message.buffers, buffers_);
+  iopub_->send(session_.make({.type = message.msg_type,
+                              .parent = message.parent.bytes.empty() ? "{}" : message.parent.bytes,
+                              .metadata = message.metadata,
+                              .content = message.content,
+                              .identities = identities,
+                              .buffers = buffers_},
+                             wall_now()));
+  buffers_.clear();
+}
+
+void EngineLink::reply(const ReplyTarget& target,
+                       const ReplyFacts& facts,
+                       std::string_view content,
+                       const Frames& buffers) {
+  const Message& request = target.request;
+  const bool shell = target.channel == Channel::shell;
+  const std::string metadata =
+      shell ? identity_->reply_metadata(facts, read_echoed_metadata(request.metadata()))
+            : identity_->metadata();
+  identities_.clear();
+  for (std::size_t i = 0; i < request.identity_count(); ++i) {
+    identities_.push_back(request.identity(i));
+  }
+  lend(buffers, buffers_);
+  const std::string type = reply_type(target.msg_type);
+  Socket& socket = shell ? *shell_ : *control_;
+  socket.send(session_.make({.type = type,
+                             .parent = request.header(),
+                             .metadata = metadata,
+                             .content = content,
+                             .identities = identities_,
+                             .buffers = buffers_},
+                            wall_now()));
+  buffers_.clear();
+}
+
+}  // namespace ipf::engine

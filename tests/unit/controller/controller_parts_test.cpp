@@ -1,0 +1,373 @@
+// The controller's small parts: outbox, pair relay, ports, lock, rejection log.
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "controller/engine_outbox.hpp"
+#include "controller/instance_lock.hpp"
+#include "controller/listen_plan.hpp"
+#include "controller/pair_relay.hpp"
+#include "controller/rejection_log.hpp"
+#include "unit/controller/controller_testing.hpp"
+
+namespace ipf {
+namespace {
+
+using test::make_frames;
+using test::texts_of;
+
+constexpr Duration seconds(int count) {
+  return std::chrono::seconds(count);
+}
+constexpr TimePoint start{1'000'000'000};
+
+// ---- PortPool -----------------------------------------------------------------------------------
+
+std::vector<int> all_ports(std::string_view text) {
+  auto pool = PortPool::parse(text);
+  std::vector<int> out;
+  if (!pool) {
+    return {-1};
+  }
+  while (!pool->empty()) {
+    out.push_back(pool->take());
+  }
+  return out;
+}
+
+TEST(PortPool, ReadsNumbersAndRangesInOrder) {
+  EXPECT_EQ(all_ports(""), std::vector<int>{});
+  EXPECT_EQ(all_ports("10101"), std::vector{10101});
+  EXPECT_EQ(all_ports("10101-10103,10120"), (std::vector{10101, 10102, 10103, 10120}));
+  EXPECT_EQ(all_ports("9-9,3,65535"), (std::vector{9, 3, 65535}));
+  EXPECT_EQ(all_ports("1-65535").size(), 65535U);
+}
+
+TEST(PortPool, RefusesWhatIsNoPortByName) {
+  for (const std::string text : {"0", "65536", "-1", "1-", "-", "a", "1-2-3", "5-4", "1,,2", ",1",
+                                 " 1", "1 ", "1.5", "0-5", "99999999999", "+1", "1;2"}) {
+    const auto pool = PortPool::parse(text);
+    ASSERT_FALSE(pool) << text;
+    EXPECT_EQ(pool.error().message,
+              "ports '" + text + "': use numbers and ranges such as 10101-10110,10120");
+  }
+}
+
+TEST(PortPool, FallsThroughToTheCommonPoolAndThenToTheSystem) {
+  PortPool own = *PortPool::parse("1");
+  PortPool common = *PortPool::parse("2");
+  own.put_first(7);
+  EXPECT_EQ(own.take(&common), 7);
+  EXPECT_EQ(own.take(&common), 1);
+  EXPECT_EQ(own.take(&common), 2);
+  EXPECT_EQ(own.take(&common), 0);
+  EXPECT_EQ(own.take(), 0);
+}
+
+// ---- InstanceLock -------------------------------------------------------------------------------
+
+TEST(InstanceLock, IsHeldOnceAndFreeAfterwards) {
+  const test::TempDir dir;
+  const auto path = dir / "lock";
+  {
+    const auto first = InstanceLock::take(path);
+    ASSERT_TRUE(first);
+    EXPECT_EQ(test::mode_of(path), 0600U);
+    EXPECT_EQ(test::read_file(path), std::to_string(getpid()));
+    const auto second = InstanceLock::take(path);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, ErrorCode::unavailable);
+    EXPECT_NE(second.error().message.find("(pid " + std::to_string(getpid()) + ")"),
+              std::string::npos);
+  }
+  EXPECT_TRUE(InstanceLock::take(path));
+}
+
+TEST(InstanceLock, AFileThatAKilledControllerLeftIsNoLock) {
+  const test::TempDir dir;
+  test::write_file(dir / "lock", "12345678901234567890");
+  ASSERT_TRUE(InstanceLock::take(dir / "lock"));
+  EXPECT_EQ(test::read_file(dir / "lock"), std::to_string(getpid()));
+}
+
+TEST(InstanceLock, MovesWithItsOwner) {
+  const test::TempDir dir;
+  std::optional<InstanceLock> holder;
+  {
+    auto taken = InstanceLock::take(dir / "lock");
+    ASSERT_TRUE(taken);
+    holder.emplace(*std::move(taken));
+  }
+  EXPECT_FALSE(InstanceLock::take(dir / "lock"));
+  holder.reset();
+  EXPECT_TRUE(InstanceLock::take(dir / "lock"));
+}
+
+TEST(InstanceLock, ASymlinkIsNotFollowed) {
+  const test::TempDir dir;
+  test::write_file(dir / "victim", "precious");
+  std::filesystem::create_symlink(dir / "victim", dir / "lock");
+  EXPECT_FALSE(InstanceLock::take(dir / "lock"));
+  EXPECT_EQ(test::read_file(dir / "victim"), "precious");
+}
+
+// ---- RejectionLog -------------------------------------------------------------------------------
+
+TEST(RejectionLog, WritesTheFirstOfABurstAndASummaryLater) {
+  test::KeptLog log;
+  RejectionLog rejections(log, "task");
+  const Error error{ErrorCode::bad_signature, "wrong signature"};
+  for (int i = 0; i < 1000; ++i) {
+    rejections.note(start, "a request", error);
+  }
+  EXPECT_EQ(log.lines(LogLevel::warning),
+            std::vector<std::string>{"task::dropped a request: wrong signature"});
+  rejections.note(start + (seconds(10) - Duration{1}), "a request", error);
+  EXPECT_EQ(log.lines(LogLevel::warning).size(), 1U);
+  rejections.note(start + seconds(10), "a reply", {ErrorCode::malformed, "no delimiter"});
+  EXPECT_EQ(log.lines(LogLevel::warning).at(1),
+            "task::dropped a reply: no delimiter (and 1000 more since the last such line)");
+  rejections.note(start + seconds(20), "a reply", error);
+  EXPECT_EQ(log.lines(LogLevel::warning).at(2), "task::dropped a reply: wrong signature");
+  EXPECT_EQ(rejections.count(), 1003U);
+}
+
+// ---- EngineOutbox -------------------------------------------------------------------------------
+
+/// A ROUTER with an outbox, and what it gave up.
+struct OutboxBench {
+  NetContext context{};
+  Socket router{context, SocketKind::router, {.mandatory = true, .handover = true}};
+  std::vector<std::string> given_up{};
+  EngineOutbox outbox{
+      router, [this](const std::string& uuid, const std::string& id, const Message& /*message*/) {
+        given_up.push_back(uuid + " " + id);
+      }};
+  int port{test::bind_any(router)};
+
+  void send(TimePoint now, const std::string& uuid, const std::string& id) {
+    outbox.send(now, uuid, id, test::unsigned_message({.identities = {"client"}, .content = id}));
+  }
+  /// Connects an engine and waits until the router knows it.
+  Socket engine(const std::string& uuid) {
+    Socket socket(context, SocketKind::dealer, {.identity = uuid, .linger_ms = 0});
+    test::connect_to(socket, port);
+    socket.send(make_frames({"hello"}));
+    EXPECT_TRUE(test::receive(router));
+    return socket;
+  }
+};
+
+/// The contents of what an engine got, which must be addressed to the client.
+std::string content_of(Socket& engine) {
+  const auto frames = test::receive(engine);
+  if (!frames) {
+    return "nothing";
+  }
+  const auto message = Message::split(*frames);
+  EXPECT_TRUE(message && message->identity_count() == 1 && message->identity(0) == "client");
+  return message ? std::string(message->content()) : "broken";
+}
+
+TEST(EngineOutbox, SendsAtOnceToAConnectedEngine) {
+  OutboxBench bench;
+  Socket engine = bench.engine("e");
+  bench.send(start, "e", "m1");
+  EXPECT_EQ(bench.outbox.next_deadline(start), TimePoint::never());
+  EXPECT_EQ(content_of(engine), "m1");
+}
+
+TEST(EngineOutbox, KeepsMessagesInOrderUntilTheEngineConnects) {
+  OutboxBench bench;
+  bench.send(start, "e", "m1");
+  bench.send(start, "e", "m2");
+  EXPECT_LT(bench.outbox.next_deadline(start), start + seconds(1));
+  bench.outbox.retry(start);
+  Socket engine = bench.engine("e");
+  bench.send(start, "e", "m3");  // must not overtake what is kept
+  bench.outbox.retry(start);
+  EXPECT_EQ(content_of(engine), "m1");
+  EXPECT_EQ(content_of(engine), "m2");
+  EXPECT_EQ(content_of(engine), "m3");
+  EXPECT_EQ(bench.outbox.next_deadline(start), TimePoint::never());
+  EXPECT_TRUE(bench.given_up.empty());
+}
+
+TEST(EngineOutbox, GivesUpAfterFiveSeconds) {
+  OutboxBench bench;
+  bench.send(start, "e", "m1");
+  bench.send(start + seconds(1), "e", "m2");
+  bench.outbox.retry(start + (seconds(5) - Duration{1}));
+  EXPECT_TRUE(bench.given_up.empty());
+  bench.outbox.retry(start + seconds(5));
+  EXPECT_EQ(bench.given_up, std::vector<std::string>{"e m1"});
+  bench.outbox.retry(start + seconds(6));
+  EXPECT_EQ(bench.given_up, (std::vector<std::string>{"e m1", "e m2"}));
+  EXPECT_EQ(bench.outbox.next_deadline(start), TimePoint::never());
+}
+
+TEST(EngineOutbox, ForgetsAnEngineThatIsGoneAndHoldsNobodyElseUp) {
+  OutboxBench bench;
+  bench.send(start, "gone", "m1");
+  bench.send(start, "slow", "m2");
+  bench.outbox.forget("gone");
+  bench.outbox.retry(start + seconds(60));
+  EXPECT_EQ(bench.given_up, std::vector<std::string>{"slow m2"});
+  Socket engine = bench.engine("e");
+  bench.send(start, "slow", "m3");
+  bench.send(start, "e", "m4");
+  EXPECT_EQ(content_of(engine), "m4");
+}
+
+// ---- PairRelay ----------------------------------------------------------------------------------
+
+/// A relay with one client and one engine at its sockets.
+struct RelayBench {
+  explicit RelayBench(bool recorded = true)
+      : relay(context, signer, {.name = "mux", .recorded = recorded}, session, log),
+        client(context, SocketKind::dealer, {.identity = "client", .linger_ms = 0}),
+        engine(context, SocketKind::router, {.identity = "e", .linger_ms = 0}) {
+    test::connect_to(client, test::bind_any(relay.clients()));
+    test::connect_to(engine, test::bind_any(relay.engines()));
+  }
+  void from_client(const test::WireParts& parts) { client.send(test::wire_frames(parts, signer)); }
+  /// Waits for input and relays it.
+  void relay_requests() {
+    wait(relay.clients());
+    relay.receive_requests(now, to_hub);
+  }
+  void relay_replies() {
+    wait(relay.engines());
+    relay.receive_replies(now, to_hub);
+  }
+  static void wait(const Socket& socket) {
+    Poller poller;
+    poller.add(socket);
+    poller.wait(steady_now(), steady_now() + test::patience);
+  }
+  /// What the engine got, as it lies on the wire; the relay tries again until it is connected.
+  std::vector<std::string> at_engine() {
+    std::optional<Frames> frames;
+    EXPECT_TRUE(test::eventually([&] {
+      relay.retry(now);
+      frames = engine.receive();
+      return frames.has_value();
+    }));
+    return frames ? texts_of(*frames) : std::vector<std::string>{};
+  }
+
+  TimePoint now{start};
+  NetContext context{};
+  test::KeptLog log{};
+  Signer signer{test::make_signer()};
+  Session session{"relay", "me", signer};
+  PairRelay relay;
+  Socket client;
+  Socket engine;
+  std::vector<HubEvent> to_hub{};
+};
+
+std::vector<std::string> with_route(std::vector<std::string> frames,
+                                    const std::vector<std::string>& route) {
+  frames.insert(frames.begin(), route.begin(), route.end());
+  return frames;
+}
+
+TEST(PairRelay, CarriesBothWaysWithoutTouchingASignedByte) {
+  RelayBench bench;
+  bench.relay.engine_announced("e");
+  const test::WireParts request{.header = R"({"msg_id" :  "q", "msg_type": "apply_request"})",
+                                .buffers = {"b", ""}};
+  auto addressed = request;
+  addressed.identities = {"e"};
+  bench.from_client(addressed);
+  bench.relay_requests();
+  const auto plain_request = test::wire_texts(request, bench.signer);
+  EXPECT_EQ(bench.at_engine(), with_route(plain_request, {"mux_out", "client"}));
+  ASSERT_EQ(bench.to_hub.size(), 1U);
+  EXPECT_EQ(std::get<RequestSeen>(bench.to_hub[0]).engine_uuid, "e");
+  EXPECT_EQ(std::get<RequestSeen>(bench.to_hub[0]).msg_id, "q");
+
+  const test::WireParts reply{.header = R"({"msg_id": "r", "msg_type": "apply_reply"})",
+                              .parent = request.header};
+  const auto plain_reply = test::wire_texts(reply, bench.signer);
+  bench.engine.send(make_frames(with_route(plain_reply, {"mux_out", "client"})));
+  bench.relay_replies();
+  const auto got = test::receive(bench.client);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(texts_of(*got), with_route(plain_reply, {"e"}));
+  ASSERT_EQ(bench.to_hub.size(), 2U);
+  EXPECT_EQ(std::get<ReplySeen>(bench.to_hub[1]).msg_id, "q");
+  EXPECT_EQ(std::get<ReplySeen>(bench.to_hub[1]).engine_uuid, "e");
+}
+
+TEST(PairRelay, TheControlQueueIsNotRecorded) {
+  RelayBench bench(false);
+  bench.relay.engine_announced("e");
+  bench.from_client({.identities = {"e"}});
+  bench.relay_requests();
+  EXPECT_FALSE(bench.at_engine().empty());
+  EXPECT_TRUE(bench.to_hub.empty());
+}
+
+TEST(PairRelay, ARetiredEngineIsAnsweredFor) {
+  RelayBench bench;
+  bench.relay.engine_announced("e");
+  bench.relay.engine_retired("e");
+  bench.from_client(
+      {.identities = {"e"}, .header = R"({"msg_id": "q", "msg_type": "execute_request"})"});
+  bench.relay_requests();
+  const auto got = test::receive(bench.client);
+  ASSERT_TRUE(got);
+  const auto reply = verify_message(*got, bench.signer);
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(test::json_of(reply->header()).at("msg_type"), "execute_reply");
+  EXPECT_EQ(reply->parent(), R"({"msg_id": "q", "msg_type": "execute_request"})");
+  EXPECT_EQ(test::json_of(reply->content()).at("ename"), "EngineError");
+  EXPECT_TRUE(bench.to_hub.empty());
+}
+
+TEST(PairRelay, AnEngineThatNeverConnectsIsAnsweredForAfterAWhile) {
+  RelayBench bench;
+  bench.relay.engine_announced("ghost");
+  bench.from_client({.identities = {"ghost"}});
+  bench.relay_requests();
+  EXPECT_NE(bench.relay.next_deadline(bench.now), TimePoint::never());
+  bench.now = bench.now + seconds(6);
+  bench.relay.retry(bench.now);
+  const auto got = test::receive(bench.client);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(test::json_of(verify_message(*got, bench.signer)->content()).at("ename"),
+            "EngineError");
+}
+
+TEST(PairRelay, AHostileTypeCannotForgeTheReplysHeader) {
+  RelayBench bench;
+  bench.from_client(
+      {.identities = {"x"},
+       .header = R"({"msg_id": "q", "msg_type": "a\", \"msg_id\": \"forged\", \"x\": \""})"});
+  bench.relay_requests();
+  const auto got = test::receive(bench.client);
+  ASSERT_TRUE(got);
+  const Json header = test::json_of(verify_message(*got, bench.signer)->header());
+  EXPECT_EQ(header.at("msg_id"), bench.session.last_msg_id());
+}
+
+TEST(PairRelay, ARequestWithoutAnEngineOrWithAWrongSignatureIsDropped) {
+  RelayBench bench;
+  bench.from_client({});
+  bench.relay_requests();
+  bench.client.send(test::wire_frames({.identities = {"e"}}, test::make_signer("wrong")));
+  bench.relay_requests();
+  EXPECT_EQ(bench.log.lines(LogLevel::warning),
+            std::vector<std::string>{"mux::dropped a request: it names no engine"});
+  EXPECT_EQ(bench.client.receive(), std::nullopt);
+}
+
+}  // namespace
+}  // namespace ipf
