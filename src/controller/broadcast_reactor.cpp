@@ -65,9 +65,7 @@ BroadcastReactor::BroadcastReactor(NetContext& context,
       log_(log),
       session_(new_session_id(), user_name(), signer),
       clients_(context, SocketKind::router, {.identity = "sub_scheduler_0"}),
-      engines_(context,
-               SocketKind::router,
-               {.identity = "sub_scheduler_0", .mandatory = true}),
+      engines_(context, SocketKind::router, {.identity = "sub_scheduler_0", .mandatory = true}),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
       outbox_(
           engines_,
@@ -88,8 +86,8 @@ void BroadcastReactor::run(const std::stop_token& stop) {
     now_ = steady_now();
     if (poller.ready(wakeup)) {
       wakeup_.drain();
-      take_commands();
     }
+    take_commands();  // an engine that a client knows must be known here, too
     if (poller.ready(replies)) {
       receive_replies();
     }

@@ -99,6 +99,9 @@ void HubReactor::receive_requests() {
       continue;
     }
     const auto content = parse_json_object(request->content(), "content");
+    if (header->msg_type == "connection_request") {
+      links_.to_relays(ClientConnected{.session = std::string(header->session)});
+    }
     DecodedRequest decoded =
         content ? decode_hub_request(header->msg_type, *content)
                 : DecodedRequest{RemoteFailure{"ValueError", content.error().message}};

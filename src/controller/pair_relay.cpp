@@ -27,9 +27,8 @@ PairRelay::PairRelay(
       options_(std::move(options)),
       session_(session),
       clients_(context, SocketKind::router, {.identity = options_.name + "_in"}),
-      engines_(context,
-               SocketKind::router,
-               {.identity = options_.name + "_out", .mandatory = true}),
+      engines_(
+          context, SocketKind::router, {.identity = options_.name + "_out", .mandatory = true}),
       outbox_(
           engines_,
           [this](

@@ -27,7 +27,7 @@ RelayReactor::RelayReactor(NetContext& context, const Signer& signer, HubMailbox
       session_(new_session_id(), user_name(), signer),
       mux_(context, signer, {.name = "mux", .recorded = true}, session_, log),
       control_(context, signer, {.name = "control", .recorded = false}, session_, log),
-      iopub_clients_(context, SocketKind::pub),
+      iopub_clients_(context, SocketKind::xpub, {.verbose = true}),
       iopub_engines_(context, SocketKind::sub),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
       rejected_outputs_(log, "iopub") {
@@ -41,16 +41,22 @@ void RelayReactor::run(const std::stop_token& stop) {
   const auto control_in = poller.add(control_.clients());
   const auto control_out = poller.add(control_.engines());
   const auto outputs = poller.add(iopub_engines_);
+  const auto subscriptions = poller.add(iopub_clients_);
   const auto wakeup = poller.add_fd(wakeup_.fd());
   while (!stop.stop_requested()) {
     TimePoint now = steady_now();
-    poller.wait(now, std::min({mux_.next_deadline(now), control_.next_deadline(now),
-                               hub_.next_deadline()}));
+    poller.wait(
+        now, std::min({mux_.next_deadline(now), control_.next_deadline(now), hub_.next_deadline(),
+                       held_.empty() ? TimePoint::never() : gate_.next_deadline()}));
     now = steady_now();
     if (poller.ready(wakeup)) {
       wakeup_.drain();
-      take_commands();
     }
+    take_commands(now);
+    if (poller.ready(subscriptions)) {
+      receive_subscriptions(now);
+    }
+    release_held(now);
     // Control first: an abort or a signal must not wait behind a burst of requests.
     if (poller.ready(control_in)) {
       control_.receive_requests(now, hub_.events());
@@ -65,6 +71,7 @@ void RelayReactor::run(const std::stop_token& stop) {
       receive_outputs(now);
     }
     if (poller.ready(mux_in)) {
+      take_commands(now);  // an engine that a client knows must be known here, too
       mux_.receive_requests(now, hub_.events());
     }
     mux_.retry(now);
@@ -73,10 +80,12 @@ void RelayReactor::run(const std::stop_token& stop) {
   }
 }
 
-void RelayReactor::take_commands() {
+void RelayReactor::take_commands(TimePoint now) {
   commands_.take(taken_);
-  for (const auto& command : taken_) {
-    if (const auto* announced = std::get_if<EngineAnnounced>(&command)) {
+  for (auto& command : taken_) {
+    if (auto* client = std::get_if<ClientConnected>(&command)) {
+      gate_.client_connected(now, std::move(client->session));
+    } else if (const auto* announced = std::get_if<EngineAnnounced>(&command)) {
       mux_.engine_announced(announced->uuid);
       control_.engine_announced(announced->uuid);
     } else if (const auto* retired = std::get_if<EngineRetired>(&command)) {
@@ -98,20 +107,52 @@ void RelayReactor::receive_outputs(TimePoint now) {
       rejected_outputs_.note(now, "an output", output.error());
       continue;
     }
-    iopub_clients_.send(output->frames());
-    const auto header = reader_.read_header(*output);
-    if (!header || !concerns_hub(header->msg_type)) {
-      continue;
+    if (!held_.empty() || must_wait(now, *output)) {
+      held_.push_back(std::move(*output));
+    } else {
+      forward(std::move(*output));
     }
-    OutputSeen event{.msg_type = std::string(header->msg_type),
-                     .parent_msg_id = {},
-                     .sender_session = std::string(header->session),
-                     .output = std::move(*output)};
-    if (const auto parent = reader_.read_parent(event.output)) {
-      event.parent_msg_id = std::string(parent->msg_id);
-    }
-    hub_.events().emplace_back(std::move(event));
   }
+}
+
+void RelayReactor::receive_subscriptions(TimePoint now) {
+  while (const auto frames = iopub_clients_.receive()) {
+    if (frames->size() == 1 && (*frames)[0].starts_with('\1')) {
+      gate_.subscribed(now);
+    }
+  }
+}
+
+bool RelayReactor::must_wait(TimePoint now, const Message& output) {
+  constexpr std::size_t held_max = 100'000;
+  if (!gate_.expects_any(now) || held_.size() >= held_max) {
+    return false;
+  }
+  const auto parent = reader_.read_parent(output);
+  return parent && gate_.holds(now, parent->session);
+}
+
+void RelayReactor::release_held(TimePoint now) {
+  while (!held_.empty() && !must_wait(now, held_.front())) {
+    forward(std::move(held_.front()));
+    held_.pop_front();
+  }
+}
+
+void RelayReactor::forward(Message output) {
+  iopub_clients_.send(output.frames());
+  const auto header = reader_.read_header(output);
+  if (!header || !concerns_hub(header->msg_type)) {
+    return;
+  }
+  OutputSeen event{.msg_type = std::string(header->msg_type),
+                   .parent_msg_id = {},
+                   .sender_session = std::string(header->session),
+                   .output = std::move(output)};
+  if (const auto parent = reader_.read_parent(event.output)) {
+    event.parent_msg_id = std::string(parent->msg_id);
+  }
+  hub_.events().emplace_back(std::move(event));
 }
 
 }  // namespace ipf

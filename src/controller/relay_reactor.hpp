@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <stop_token>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "net/socket.hpp"
 #include "net/wakeup.hpp"
 #include "protocol/session.hpp"
+#include "scheduler/subscription_gate.hpp"
 
 namespace ipf {
 
@@ -30,8 +32,13 @@ class RelayReactor {
   void wake() { wakeup_.signal(); }
 
  private:
-  void take_commands();
+  void take_commands(TimePoint now);
+  void receive_subscriptions(TimePoint now);
   void receive_outputs(TimePoint now);
+  /// Forwards what was held back, up to the first output whose client is still awaited.
+  void release_held(TimePoint now);
+  [[nodiscard]] bool must_wait(TimePoint now, const Message& output);
+  void forward(Message output);
 
   const Signer& signer_;
   HubLink hub_;
@@ -44,6 +51,8 @@ class RelayReactor {
   RelayMailbox commands_;
   HeaderReader reader_;
   RejectionLog rejected_outputs_;
+  SubscriptionGate gate_;
+  std::deque<Message> held_;
   std::vector<RelayCommand> taken_;
 };
 

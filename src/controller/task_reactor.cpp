@@ -28,9 +28,7 @@ TaskReactor::TaskReactor(NetContext& context,
       hub_(hub),
       log_(log),
       clients_(context, SocketKind::router, {.identity = "task_in"}),
-      engines_(context,
-               SocketKind::router,
-               {.identity = "task_out", .mandatory = true}),
+      engines_(context, SocketKind::router, {.identity = "task_out", .mandatory = true}),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
       machine_(options),
       outbox_(engines_,
@@ -76,11 +74,14 @@ void TaskReactor::run(const std::stop_token& stop) {
 // ---- in -----------------------------------------------------------------------------------------
 
 void TaskReactor::take_commands(TimePoint now) {
-  commands_.take(taken_commands_);
-  for (auto& command : taken_commands_) {
+  std::vector<TaskCommand> taken = std::move(spare_commands_);  // obeying may come back here
+  spare_commands_.clear();
+  commands_.take(taken);
+  for (auto& command : taken) {
     std::visit([&](auto& concrete) { obey(now, concrete); }, command);
   }
-  taken_commands_.clear();
+  taken.clear();
+  spare_commands_ = std::move(taken);
 }
 
 void TaskReactor::obey(TimePoint now, EngineAnnounced& command) {
@@ -128,6 +129,9 @@ void TaskReactor::submit(TimePoint now, Message request) {
   if (!options) {
     refuse(request, msg_id, {"TypeError", "task " + options.error().message});
     return;
+  }
+  if (!options->targets.empty()) {
+    take_commands(now);  // an engine that a client names must be known here, too
   }
   step(now, TaskSubmitted{.msg_id = std::move(msg_id),
                           .options = std::move(*options),

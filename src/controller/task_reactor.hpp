@@ -67,7 +67,7 @@ class TaskReactor {
   Session session_;
   RejectionLog rejections_;
   TaskActions actions_;
-  std::vector<TaskCommand> taken_commands_;
+  std::vector<TaskCommand> spare_commands_;
   std::vector<std::string> undeliverable_;
 };
 

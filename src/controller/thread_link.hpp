@@ -18,8 +18,13 @@ struct EngineRetired {
   std::string uuid{};
 };
 
+/// A client asked who is there; its subscription to outputs is on its way.
+struct ClientConnected {
+  std::string session{};
+};
+
 /// From the hub to the relays.
-using RelayCommand = std::variant<EngineAnnounced, EngineRetired>;
+using RelayCommand = std::variant<EngineAnnounced, EngineRetired, ClientConnected>;
 /// From the hub to the task scheduler.
 using TaskCommand = std::variant<EngineAnnounced, EngineRetired, ResubmitTask>;
 

@@ -233,8 +233,10 @@ Result<NannyLink> split_nanny(Log& log, OutputCapture* capture) {
   sigemptyset(&signals);
   for (const int number : forwarded_signals) {
     struct sigaction action{};
-    // What nohup and the like have switched off stays off.
-    if (sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) {
+    // What nohup has switched off stays off. SIGINT is off for every background job of a script,
+    // which means Ctrl-C and not what is sent to this process.
+    const bool ignored = sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+    if (number != SIGHUP || !ignored) {
       sigaddset(&signals, number);
     }
   }

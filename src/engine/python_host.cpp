@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -278,6 +279,9 @@ bool check(const PyStatus& status, Log& log) {
 }  // namespace
 
 bool PythonHost::start_interpreter() {
+  // Shells start background jobs (`ipengine &` in a script) with SIGINT ignored, and then Python
+  // would not install its handler: interrupts by clients would do nothing.
+  std::signal(SIGINT, SIG_DFL);
   PyConfig config;
   PyConfig_InitPythonConfig(&config);
   config.parse_argv = 0;
