@@ -13,7 +13,7 @@ namespace ipf {
 /// Bounded queue from any number of threads to the one thread that owns the mailbox.
 ///
 /// The owner takes everything at once with take(). A writer wakes the owner through `wake`, called
-/// without the lock and only when the mailbox was empty before, so a burst costs one wake-up.
+/// without the lock and only once until the owner takes again, so a burst costs one wake-up.
 /// push() on a full mailbox waits for the owner (back-pressure) until close() is called, then it
 /// returns false and drops the value.
 template <class T>
@@ -25,25 +25,25 @@ class Mailbox {
   Mailbox& operator=(const Mailbox&) = delete;
 
   bool push(T value) {
-    bool was_empty = false;
+    bool wake_owner = false;
     {
       std::unique_lock lock(mutex_);
       space_.wait(lock, [this] { return items_.size() < capacity_ || closed_; });
       if (closed_) {
         return false;
       }
-      was_empty = items_.empty();
       items_.push_back(std::move(value));
+      wake_owner = !std::exchange(woken_, true);
     }
-    if (was_empty) {
-      wake();
+    if (wake_owner && wake_) {
+      wake_();
     }
     return true;
   }
 
   /// Pushes a whole batch, in order, with one lock; `batch` is empty afterwards. Does not wake the
-  /// owner unless the mailbox is half full: the writer calls wake() when it is time. Waits only
-  /// while the mailbox is over its capacity before the batch.
+  /// owner unless the mailbox is more than half full: the writer calls wake() when it is time.
+  /// Waits only while the mailbox is full before the batch.
   bool push_quietly(std::vector<T>& batch) {
     bool filling = false;
     {
@@ -65,8 +65,14 @@ class Mailbox {
     return true;
   }
 
-  void wake() const {
-    if (wake_) {
+  /// Wakes the owner unless that was done since it took the last time.
+  void wake() {
+    bool wake_owner = false;
+    {
+      const std::scoped_lock lock(mutex_);
+      wake_owner = !std::exchange(woken_, true);
+    }
+    if (wake_owner && wake_) {
       wake_();
     }
   }
@@ -74,8 +80,11 @@ class Mailbox {
   /// Moves everything that is waiting into `out`, which must be empty; reuses its memory.
   void take(std::vector<T>& out) {
     const std::scoped_lock lock(mutex_);
-    items_.swap(out);
-    space_.notify_all();
+    woken_ = false;
+    if (!items_.empty()) {
+      items_.swap(out);
+      space_.notify_all();
+    }
   }
 
   void close() {
@@ -90,6 +99,7 @@ class Mailbox {
   std::vector<T> items_;
   const std::size_t capacity_;
   const std::function<void()> wake_;
+  bool woken_{false};  ///< since the owner took the last time
   bool closed_{false};
 };
 

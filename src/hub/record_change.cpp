@@ -44,8 +44,7 @@ void apply_stream(TaskRecord& record, const Message& output, const RecordLimits&
   }
   const bool is_stderr = string_or(*content, "name") == "stderr";
   append_stream(is_stderr ? record.stderr_text : record.stdout_text,
-                text->get_ref<const std::string&>(),
-                limits.stream_bytes_max);
+                text->get_ref<const std::string&>(), limits.stream_bytes_max);
 }
 
 /// The content, or a small one of the same kind if it is too large to keep.

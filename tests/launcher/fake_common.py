@@ -31,4 +31,6 @@ def note_start(role: str) -> None:
         "descriptors": [int(fd) for fd in os.listdir("/proc/self/fd")],
         "blocked": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
     }
-    (profile / f"{role}-{os.getpid()}.note").write_text(json.dumps(note))
+    unfinished = profile / f"{role}-{os.getpid()}.unfinished"
+    unfinished.write_text(json.dumps(note))
+    unfinished.rename(unfinished.with_suffix(".note"))

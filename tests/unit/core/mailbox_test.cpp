@@ -55,23 +55,49 @@ TEST(Mailbox, TheOwnerIsWokenOnlyWhenTheMailboxWasEmpty) {
   mailbox.push(1);
   mailbox.push(2);
   EXPECT_EQ(wakes, 1);
-  std::vector<int> batch{3, 4};
-  mailbox.push_all(batch);
+  std::vector<int> taken;
+  mailbox.take(taken);
+  mailbox.push(3);
+  EXPECT_EQ(wakes, 2);
+}
+
+TEST(Mailbox, AQuietBatchWakesTheOwnerOnlyWhenTheWriterSaysSo) {
+  int wakes = 0;
+  Mailbox<int> mailbox(10, [&] { ++wakes; });
+  std::vector<int> batch{1, 2};
+  EXPECT_TRUE(mailbox.push_quietly(batch));
+  EXPECT_TRUE(batch.empty());
+  EXPECT_EQ(wakes, 0);
+  mailbox.wake();
+  mailbox.wake();
+  EXPECT_EQ(wakes, 1);
+}
+
+TEST(Mailbox, APushBehindAQuietBatchWakesTheOwner) {
+  int wakes = 0;
+  Mailbox<int> mailbox(10, [&] { ++wakes; });
+  std::vector<int> batch{1};
+  mailbox.push_quietly(batch);
+  mailbox.push(2);
   EXPECT_EQ(wakes, 1);
   std::vector<int> taken;
   mailbox.take(taken);
-  taken.clear();
-  batch = {5, 6};
-  mailbox.push_all(batch);
-  EXPECT_EQ(wakes, 2);
-  EXPECT_TRUE(batch.empty());
+  EXPECT_EQ(taken, (std::vector{1, 2}));
+}
+
+TEST(Mailbox, AQuietBatchThatFillsTheMailboxWakesTheOwner) {
+  int wakes = 0;
+  Mailbox<int> mailbox(4, [&] { ++wakes; });
+  std::vector<int> batch{1, 2, 3};
+  mailbox.push_quietly(batch);
+  EXPECT_EQ(wakes, 1);
 }
 
 TEST(Mailbox, AnEmptyBatchWakesNobody) {
   int wakes = 0;
   Mailbox<int> mailbox(1, [&] { ++wakes; });
   std::vector<int> batch;
-  EXPECT_TRUE(mailbox.push_all(batch));
+  EXPECT_TRUE(mailbox.push_quietly(batch));
   EXPECT_EQ(wakes, 0);
 }
 
@@ -99,7 +125,7 @@ TEST(Mailbox, AfterCloseNothingIsTakenInButWhatIsInsideStays) {
   mailbox.close();
   EXPECT_FALSE(mailbox.push(2));
   std::vector<int> batch{3};
-  EXPECT_FALSE(mailbox.push_all(batch));
+  EXPECT_FALSE(mailbox.push_quietly(batch));
   EXPECT_TRUE(batch.empty());
   std::vector<int> taken;
   mailbox.take(taken);
@@ -114,7 +140,7 @@ TEST(Mailbox, CloseFreesAWriterThatWaitsForRoom) {
     const std::jthread one([&] { refused += mailbox.push(2) ? 0 : 1; });
     const std::jthread batch([&] {
       std::vector<int> values{3};
-      refused += mailbox.push_all(values) ? 0 : 1;
+      refused += mailbox.push_quietly(values) ? 0 : 1;
     });
     std::this_thread::yield();
     mailbox.close();
@@ -151,7 +177,7 @@ TEST(Mailbox, ABatchWaitsOnlyWhileTheMailboxIsFullBeforeIt) {
   Mailbox<int> mailbox(2, {});
   mailbox.push(1);
   std::vector<int> batch{2, 3, 4};
-  EXPECT_TRUE(mailbox.push_all(batch));  // one place is free: the whole batch goes in
+  EXPECT_TRUE(mailbox.push_quietly(batch));  // one place is free: the whole batch goes in
   std::vector<int> taken;
   mailbox.take(taken);
   EXPECT_EQ(taken, (std::vector{1, 2, 3, 4}));
@@ -174,10 +200,12 @@ TEST(Mailbox, ManyWritersLoseNothingAndEachStaysInOrder) {
         }
         batch.emplace_back(writer, i);
         if (batch.size() == 16) {
-          mailbox.push_all(batch);
+          mailbox.push_quietly(batch);
+          mailbox.wake();
         }
       }
-      mailbox.push_all(batch);
+      mailbox.push_quietly(batch);
+      mailbox.wake();
     });
   }
   std::vector<int> next(writers, 0);
