@@ -18,8 +18,11 @@ ipf::RegisteredEngines ask_hub() {
   return [client](const ipf::ProfilePaths& paths) -> ipf::Result<int> {
     try {
       if (!*client) {
-        *client = std::make_unique<ipf::Client>(ipf::ConnectOptions{
-            .file = paths.client_file().string(), .timeout = std::chrono::seconds(1)});
+        *client = std::make_unique<ipf::Client>(
+            ipf::ConnectOptions{.file = paths.client_file().string(), .timeout = ipf::Timeout{0}});
+      }
+      if (!(*client)->wait_connected(ipf::Timeout{0})) {
+        return ipf::unexpected(ipf::ErrorCode::unavailable, "the hub has not answered yet");
       }
       return static_cast<int>((*client)->engines().size());
     } catch (const ipf::ClientError& error) {

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <memory>
-#include <pthread.h>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -115,7 +114,7 @@ int fail(Log& log, int status, const std::string& text) {
 
 }  // namespace
 
-int run_engine(EngineOptions options) {
+int run_engine(const EngineOptions& options) {
   const auto paths = locate_profile(options.profile);
   auto log =
       paths ? open_log(options, *paths) : Result<std::unique_ptr<Log>>(unexpected(paths.error()));

@@ -28,11 +28,11 @@ void lend(const Frames& frames, std::vector<SharedBytes>& out) {
 
 }  // namespace
 
-EngineLink::EngineLink(ConnectionInfo info, std::string uuid, std::string username)
+EngineLink::EngineLink(ConnectionInfo info, std::string uuid, const std::string& username)
     : info_(std::move(info)),
       uuid_(std::move(uuid)),
       signer_(make_signer(info_)),
-      session_(uuid_, std::move(username), signer_),
+      session_(uuid_, username, signer_),
       registration_(context_, SocketKind::dealer, {.identity = uuid_, .linger_ms = linger_ms}) {}
 
 std::string EngineLink::url(int port) const {

@@ -32,7 +32,7 @@ struct ReplyTarget {
 class EngineLink {
  public:
   /// Opens the registration socket. The signature scheme of `info` must be one that exists.
-  EngineLink(ConnectionInfo info, std::string uuid, std::string username);
+  EngineLink(ConnectionInfo info, std::string uuid, const std::string& username);
 
   /// The rest of the ports, when only the registration was known before.
   void set_connection(ConnectionInfo info) { info_ = std::move(info); }

@@ -1,10 +1,13 @@
 #include "engine/engine_options.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -57,6 +60,12 @@ void add_connection_options(CLI::App& app, Raw& raw) {
   app.add_option("--timeout", raw.timeout_seconds,
                  "Seconds to wait for the controller's answer (60)")
       ->check(CLI::Range(0.0, 86400.0));
+  app.add_option("--wait-for-file", raw.wait_seconds,
+                 "Seconds to wait for the connection file (60)")
+      ->check(CLI::Range(0.0, 86400.0));
+  app.add_option("--max-heartbeat-misses", options.missed_pings_max,
+                 "Pings in a row that may be missed before the controller is given up; 0: any (50)")
+      ->check(CLI::Range(0, 1'000'000));
   app.add_option("--ident", options.ident, "Identity of the engine (default: random)");
   app.add_option("--id", raw.id, "Wanted engine id; another one is given when it is taken")
       ->check(CLI::Range(0, 2'000'000'000));
@@ -111,7 +120,7 @@ std::vector<Trait> take_traits(std::vector<std::string>& arguments) {
     Trait trait{.class_name = name.substr(2, dot - 2), .name = name.substr(dot + 1)};
     if (equals != std::string::npos) {
       trait.value = argument.substr(equals + 1);
-    } else if (i + 1 < arguments.size() && !arguments[i + 1].starts_with("-")) {
+    } else if (i + 1 < arguments.size() && !arguments[i + 1].starts_with('-')) {
       trait.value = arguments[++i];
     } else {
       trait.value = "True";
@@ -133,6 +142,8 @@ bool apply_engine_trait(const Trait& trait, Raw& raw, std::vector<std::string>& 
       {"IPEngine.startup_script", "--startup-script"},
       {"IPEngine.timeout", "--timeout"},
       {"IPEngine.location", "--location"},
+      {"IPEngine.max_heartbeat_misses", "--max-heartbeat-misses"},
+      {"IPEngine.wait_for_url_file", "--wait-for-file"},
       {"IPEngine.url_file", "--file"},
       {"IPEngine.url_file_name", "--file"},
       {"IPEngine.registration_url", "--url"},
@@ -160,10 +171,6 @@ bool apply_engine_trait(const Trait& trait, Raw& raw, std::vector<std::string>& 
     raw.options.with_nanny = is_true(trait.value);
   } else if (full == "IPEngine.log_to_file") {
     raw.options.log_to_file = is_true(trait.value);
-  } else if (full == "IPEngine.max_heartbeat_misses") {
-    raw.options.missed_pings_max = std::max(0, std::atoi(trait.value.c_str()));
-  } else if (full == "IPEngine.wait_for_url_file") {
-    raw.wait_seconds = std::max(0.0, std::atof(trait.value.c_str()));
   } else if (full == "Session.key") {
     raw.key = trait.value;
     raw.key_given = true;
@@ -187,8 +194,14 @@ std::optional<std::string> take_secret(const char* name) {
 std::optional<int> mpi_rank() {
   for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
     const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
-    if (value != nullptr && *value >= '0' && *value <= '9') {
-      return std::atoi(value);
+    if (value == nullptr) {
+      continue;
+    }
+    int rank = -1;
+    const char* const end = value + std::strlen(value);
+    if (const auto read = std::from_chars(value, end, rank);
+        read.ec == std::errc{} && read.ptr == end && rank >= 0) {
+      return rank;
     }
   }
   return std::nullopt;

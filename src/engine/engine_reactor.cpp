@@ -177,7 +177,7 @@ void EngineReactor::watch_outside(TimePoint now) {
 void EngineReactor::open_link() {
   link_.reset();
   link_ = std::make_unique<EngineLink>(options_.connection, options_.uuid, options_.username);
-  if (auto connected = link_->registration().connect(link_->registration_url()); !connected) {
+  if (const auto connected = link_->registration().connect(link_->registration_url()); !connected) {
     log_.error(connected.error().message);
   }
   build_poller();
@@ -410,7 +410,7 @@ void EngineReactor::perform(const ConnectSockets& action) {
     log_.warning("asked for id " + std::to_string(options_.wanted_id->value) + ", got " +
                  std::to_string(action.id.value));
   }
-  if (auto connected = link_->connect(action.id); !connected) {
+  if (const auto connected = link_->connect(action.id); !connected) {
     log_.error(connected.error().message);
   }
   connected_ = true;

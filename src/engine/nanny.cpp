@@ -3,7 +3,6 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstdint>
 #include <fcntl.h>
 #include <optional>
 #include <poll.h>
@@ -188,7 +187,7 @@ class Nanny {
       sigset_t set;
       sigemptyset(&set);
       sigaddset(&set, number);
-      sigprocmask(SIG_UNBLOCK, &set, nullptr);
+      pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
       raise(number);
       constexpr int shell_signal_base = 128;
       _exit(shell_signal_base + number);
@@ -240,12 +239,12 @@ Result<NannyLink> split_nanny(Log& log, OutputCapture* capture) {
       sigaddset(&signals, number);
     }
   }
-  sigprocmask(SIG_BLOCK, &signals, &before);
+  pthread_sigmask(SIG_BLOCK, &signals, &before);
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) {
     const int reason = errno;
-    sigprocmask(SIG_SETMASK, &before, nullptr);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return unexpected(ErrorCode::io, "cannot start the engine process: " + errno_text(reason));
   }
   if (child > 0) {
@@ -256,7 +255,7 @@ Result<NannyLink> split_nanny(Log& log, OutputCapture* capture) {
     Nanny(child, pipe_fds[0], signals, capture, log).run();
   }
   close(pipe_fds[0]);
-  sigprocmask(SIG_SETMASK, &before, nullptr);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   become_engine(parent);
   return NannyLink{.fd = pipe_fds[1]};
 }

@@ -17,7 +17,6 @@
 #include "engine/reply_texts.hpp"
 #include "engine/shell_bridge.hpp"
 #include "engine/termination_signal.hpp"
-#include "protocol/json_text.hpp"
 
 namespace py = pybind11;
 
@@ -30,7 +29,7 @@ constexpr Duration idle_step = std::chrono::milliseconds(50);
 constexpr Duration longest_sleep = std::chrono::seconds(1);
 
 /// The exception as the content of an error reply. Never throws a Python error.
-std::string failure_content(py::error_already_set& failure,
+std::string failure_content(const py::error_already_set& failure,
                             EngineId id,
                             const std::string& uuid,
                             std::string_view method) {
@@ -233,8 +232,8 @@ class PythonHost::ShellRunner {
   static void quietly(Call call) {
     try {
       call();
-    } catch (py::error_already_set&) {
-      // An interrupt in the machinery between requests.
+    } catch (const py::error_already_set&) {
+      PyErr_Clear();  // an interrupt in the machinery between requests: it hits nobody
     }
   }
 
@@ -253,7 +252,7 @@ class PythonHost::ShellRunner {
 namespace {
 
 /// One clear line, then the traceback on the real stderr, wherever sys.stderr points by now.
-void report_start_failure(py::error_already_set& failure, Log& log) {
+void report_start_failure(const py::error_already_set& failure, Log& log) {
   try {
     const std::string name = py::str(failure.type().attr("__name__"));
     log.error("cannot start the engine's shell: " + name + ": " +
@@ -292,8 +291,8 @@ bool PythonHost::start_interpreter() {
       check(PyConfig_SetBytesString(&config, &config.program_name, executable.c_str()), log_) &&
       check(PyConfig_SetBytesString(&config, &config.executable, executable.c_str()), log_);
   std::string empty;
-  char* argv = empty.data();
-  good = good && check(PyConfig_SetBytesArgv(&config, 1, &argv), log_) &&
+  std::array<char*, 1> argv{empty.data()};
+  good = good && check(PyConfig_SetBytesArgv(&config, argv.size(), argv.data()), log_) &&
          check(Py_InitializeFromConfig(&config), log_);
   PyConfig_Clear(&config);
   return good;

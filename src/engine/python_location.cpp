@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <string_view>
-#include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -22,8 +21,9 @@ namespace fs = std::filesystem;
 /// The leading `3.11` of "3.11.2", "python3.11" after its name was cut off, and the like.
 std::optional<PythonVersion> parse_version(std::string_view text) {
   PythonVersion version;
-  const char* end = text.data() + text.size();
-  const auto major = std::from_chars(text.data(), end, version.major);
+  const char* const begin = text.data();  // NOLINT(bugprone-suspicious-stringview-data-usage)
+  const char* const end = begin + text.size();
+  const auto major = std::from_chars(begin, end, version.major);
   if (major.ec != std::errc{} || major.ptr == end || *major.ptr != '.') {
     return std::nullopt;
   }

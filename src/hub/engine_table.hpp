@@ -31,7 +31,7 @@ namespace ipf {
 /// back. A refused registration burns no number.
 ///
 /// Invariants: a uuid is in one state; no number belongs to two of the pending and active; every
-/// number but `id_max` + 1 is below `next_id`. One thread (the hub's). Pure.
+/// number in use is below `next_id`. One thread (the hub's). Pure.
 class EngineTable {
  public:
   struct Options {

@@ -17,10 +17,10 @@ namespace ipf {
 
 /// Which engines are alive: a failure detector over pings and their echoes (protocol.md 4.2).
 ///
-/// | state of a heart | begins                | ends |
-/// |------------------|-----------------------|-----------------------------------------------------|
-/// | expected         | expect()              | first pong -> beating, at once; forget() | |
-/// beating          | first valid pong      | more than misses_max silent periods -> HeartStopped |
+/// | a heart is | from             | until                                             |
+/// |------------|------------------|---------------------------------------------------|
+/// | expected   | expect()         | its first pong: beating, at once; forget()        |
+/// | beating    | first valid pong | more than misses_max silent periods: HeartStopped |
 ///
 /// Nobody else is remembered: a pong of an unknown uuid changes nothing, however many come.
 ///

@@ -33,13 +33,13 @@ struct HubOptions {
 
 /// The hub: who is here, what was asked, what came of it (protocol.md 4.1, 4.3, 4.4, 7.1).
 ///
-/// | an engine is | begins                           | ends |
-/// |--------------|----------------------------------|-------------------------------------------------|
-/// | pending      | registration_request             | HeartStarted -> active; timeout;
-/// unregistration | | active       | HeartStarted, restore()          | unregistration_request,
-/// shutdown_reply with its | |              |                                  | uuid as session,
-/// HeartStopped -> lost           | | lost         | any end of active                | forgotten
-/// in time; registers again: same number |
+/// | an engine is | from                    | until                                   |
+/// |--------------|-------------------------|-----------------------------------------|
+/// | pending      | registration_request    | its heart starts; timeout; good-bye     |
+/// | active       | HeartStarted, restore() | good-bye, or HeartStopped               |
+/// | lost         | the end of active       | it registers again: it keeps its number |
+///
+/// Good-bye is an unregistration_request or, on iopub, a shutdown_reply of its own session.
 ///
 /// An engine is active at its first heart beat: there is no wait for a beat period. Its end is
 /// told once; a second unregistration is nothing. Direct messages that it held are answered in the

@@ -18,13 +18,13 @@ namespace ipf {
 /// Which task is where: what queue_request, load_request and result_request ask, and what an engine
 /// that dies leaves behind. Knows msg_ids only; the frames are in the store.
 ///
-/// | a msg_id is | in                                        | until |
-/// |-------------|-------------------------------------------|-------------------------------------|
-/// | unassigned  | load-balanced, with no engine             | assign(), finish() | | on engine   |
-/// `direct` or `tasks` of one engine         | assign(), finish(), remove_engine() | | stranded |
-/// direct, of an engine that is gone         | finish(), take_stranded()           | | elsewhere |
-/// a broadcast that names no single engine   | finish()                            | | completed |
-/// the hash of it, among the last ones       | `completed_max` others completed    |
+/// | a msg_id is | in                                | until                     |
+/// |-------------|-----------------------------------|---------------------------|
+/// | unassigned  | `unassigned_`: load-balanced      | assign(), finish()        |
+/// | on engine   | `direct` or `tasks` of one engine | the same, remove_engine() |
+/// | stranded    | `gone_`: direct, engine not there | finish(), take_stranded() |
+/// | elsewhere   | `elsewhere_`: broadcast to many   | finish()                  |
+/// | completed   | `completed_`: a hash of it        | completed_max later ones  |
 ///
 /// Load-balanced tasks of an engine that is gone are unassigned until the scheduler moves or fails
 /// them. A direct request for an engine that is not there is stranded from the beginning.

@@ -234,6 +234,7 @@ Result<void> Cluster::wait_for_engines() {
     pump(registration_poll_step);
   }
   ready_ = true;
+  hooks_.registered = {};  // its connection is not needed any more
   log_.info(std::to_string(registered) + " of " + std::to_string(options_.engines) +
             " engines registered, " + in_seconds(steady_now() - started_) + " after the start");
   if (hooks_.on_ready) {
@@ -334,12 +335,15 @@ Result<void> Cluster::check_early_end() const {
 }
 
 int Cluster::count_registered() {
-  if (!hooks_.registered) {
-    return registration_logs_.count();
+  if (hooks_.registered) {
+    const Result<int> registered = hooks_.registered(options_.paths);
+    if (registered) {
+      probe_failure_.clear();
+      return *registered;
+    }
+    probe_failure_ = " (" + registered.error().message + ")";
   }
-  const Result<int> registered = hooks_.registered(options_.paths);
-  probe_failure_ = registered ? "" : " (" + registered.error().message + ")";
-  return registered.value_or(0);
+  return registration_logs_.count();
 }
 
 void Cluster::report_progress(int registered) {

@@ -20,8 +20,8 @@
 namespace ipf {
 
 /// How many engines are registered with the cluster's controller at this moment. Called every few
-/// milliseconds during a start, from the thread that runs the cluster; must return soon. An Error
-/// counts as "not known yet".
+/// milliseconds during a start, from the thread that runs the cluster; must return soon. After an
+/// Error the engines' logs are counted instead, until the next call. Dropped when all are there.
 using RegisteredEngines = std::function<Result<int>(const ProfilePaths&)>;
 
 struct ClusterOptions {

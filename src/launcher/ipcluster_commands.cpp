@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
@@ -19,6 +20,7 @@
 #include "launcher/daemonize.hpp"
 #include "launcher/stop_cluster.hpp"
 #include "net/log_spdlog.hpp"
+#include "net/signals.hpp"
 
 namespace ipf {
 
@@ -167,6 +169,8 @@ Result<ClusterOptions> cluster_options(const StartCommand& command, const Profil
 
 /// Runs the cluster in this process; `report` is there when another one waits for the start.
 int Commands::run_cluster(ClusterOptions options, StartReport* report) {
+  // For good: the last of ten Ctrl-C may come when the cluster has stopped and this process leaves.
+  block_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
   Result<std::unique_ptr<Log>> log = this->log("IPClusterStart");
   if (!log) {
     return fail(log.error());

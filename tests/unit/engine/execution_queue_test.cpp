@@ -140,7 +140,7 @@ TEST(ExecutionQueueTest, TwoThreadsPassWorkToAndFro) {
   constexpr std::uint64_t rounds = 20'000;
   ExecutionQueue queue;
   OutputMailbox outputs(100, [] {});
-  std::jthread io([&] {
+  const std::jthread io([&] {
     std::vector<EngineOutput> items;
     for (std::uint64_t i = 1; i <= rounds; ++i) {
       queue.hand_over(item(i));
@@ -171,7 +171,7 @@ TEST(ExecutionQueueTest, TwoThreadsPassWorkToAndFro) {
 
 // ---- StreamBuffer -------------------------------------------------------------------------------
 
-std::vector<std::string> texts(std::vector<EngineOutput>& items) {
+std::vector<std::string> texts(const std::vector<EngineOutput>& items) {
   std::vector<std::string> out;
   for (const auto& item : items) {
     if (const auto* message = std::get_if<Published>(&item)) {
@@ -182,7 +182,7 @@ std::vector<std::string> texts(std::vector<EngineOutput>& items) {
 }
 
 SharedBytes header(const std::string& text) {
-  auto owner = std::make_shared<const std::string>(text);
+  const auto owner = std::make_shared<const std::string>(text);
   return {.owner = owner, .bytes = *owner};
 }
 

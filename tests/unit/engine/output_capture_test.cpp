@@ -46,7 +46,7 @@ TEST_F(OutputCaptureTest, WhatChildrenPrintIsCaughtAndCopied) {
   (*capture)->redirect();
   EXPECT_FALSE((*capture)->waiting());
   say(1, "direct ");
-  ASSERT_EQ(std::system("printf child"), 0);  // NOLINT(concurrency-mt-unsafe,cert-env33-c)
+  ASSERT_EQ(std::system("printf child"), 0);  // NOLINT
   EXPECT_TRUE((*capture)->waiting());
   std::string text;
   (*capture)->read(0, text);

@@ -57,7 +57,7 @@ class Model {
   void run_dry() {
     join("fresh1");
     join("fresh2");
-    for (int round = 0; round < 100'000 && !open_.empty(); ++round) {
+    for (int round = 0; round < 5'000 && !open_.empty(); ++round) {
       if (running().empty()) {
         join("last" + std::to_string(round));  // for tasks that every other engine refused
         pass(2000);
