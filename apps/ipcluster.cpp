@@ -1,5 +1,4 @@
 // ipcluster: starts, stops and lists clusters on the command line.
-#include <chrono>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -14,7 +13,7 @@ namespace {
 
 /// Asks the hub itself, through a client that connects at the first question.
 ipf::RegisteredEngines ask_hub() {
-  auto client = std::make_shared<std::unique_ptr<ipf::Client>>();
+  const auto client = std::make_shared<std::unique_ptr<ipf::Client>>();
   return [client](const ipf::ProfilePaths& paths) -> ipf::Result<int> {
     try {
       if (!*client) {

@@ -27,7 +27,7 @@ Exit status: 0 stopped by a signal or a client, 1 it could not start or failed, 
 int serve(const ipf::ControllerOptions& options, ipf::Log& log) {
   ipf::block_signals({SIGINT, SIGTERM, SIGHUP});
   std::signal(SIGPIPE, SIG_IGN);
-  ipf::SignalFd signals({SIGINT, SIGTERM, SIGHUP});
+  const ipf::SignalFd signals({SIGINT, SIGTERM, SIGHUP});
   const auto controller = ipf::Controller::start(options, log);
   if (!controller) {
     return ipf::complain("ipcontroller", controller.error());
@@ -44,7 +44,7 @@ int serve(const ipf::ControllerOptions& options, ipf::Log& log) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) {  // NOLINT(misc-const-correctness): as the standard has it
   CLI::App app("ipcontroller: the meeting point of a cluster's engines and clients",
                "ipcontroller");
   app.footer(examples);

@@ -114,7 +114,7 @@ py::tuple outputs_of(const Request& request) {
     const py::gil_scoped_release unlocked;
     outputs = request.outputs();
   }
-  py::list items(outputs.items.size());
+  const py::list items(outputs.items.size());
   for (std::size_t i = 0; i < outputs.items.size(); ++i) {
     items[i] = py::make_tuple(outputs.items[i].type, to_bytes(outputs.items[i].content));
   }
@@ -224,7 +224,7 @@ bool wait_for(std::span<const Request> requests,
   });
 }
 
-void bind_request(py::module_& module, const QueuePtr& queue) {
+void bind_request(const py::module_& module, const QueuePtr& queue) {
   py::class_<Request>(module, "Request", "A request that was sent, and its result.")
       .def_property_readonly("msg_id", &Request::msg_id)
       .def_property_readonly("type", &Request::type)
@@ -262,7 +262,7 @@ void bind_request(py::module_& module, const QueuePtr& queue) {
           "timeout"_a = py::none());
 }
 
-void bind_completions(py::module_& module, const QueuePtr& queue) {
+void bind_completions(const py::module_& module, const QueuePtr& queue) {
   py::class_<Completions>(module, "Completions", "Tells which of a set of requests finish.")
       .def(py::init([](const std::vector<Request>& requests, bool output) {
              return Completions(requests,
@@ -283,7 +283,7 @@ void bind_completions(py::module_& module, const QueuePtr& queue) {
       .def_property_readonly("open", &Completions::open);
 }
 
-void bind_client(py::module_& module, const QueuePtr& queue) {
+void bind_client(const py::module_& module, const QueuePtr& queue) {
   py::class_<NativeClient>(module, "Client", "A connection to a controller.",
                            py::release_gil_before_calling_cpp_dtor())
       .def(
@@ -353,15 +353,16 @@ void bind_client(py::module_& module, const QueuePtr& queue) {
 PYBIND11_MODULE(_native, module) {
   namespace bindings = ipf::bindings;
   module.doc() = "The C++ client of ipyfleet.";
-  py::register_local_exception_translator([](std::exception_ptr failure) {
-    try {
-      if (failure) {
-        std::rethrow_exception(failure);
-      }
-    } catch (const ipf::ClientError& error) {
-      bindings::translate(error);
-    }
-  });
+  py::register_local_exception_translator(
+      [](std::exception_ptr failure) {  // NOLINT(performance-unnecessary-value-param)
+        try {
+          if (failure) {
+            std::rethrow_exception(failure);
+          }
+        } catch (const ipf::ClientError& error) {
+          bindings::translate(error);
+        }
+      });
   const auto queue = std::make_shared<bindings::ReleaseQueue>();
   py::module_::import("atexit").attr("register")(py::cpp_function([queue] { queue->end(); }));
 

@@ -9,7 +9,6 @@
 #include "client/connection.hpp"
 #include "client/request_writer.hpp"
 #include "client/result_board.hpp"
-#include "core/log.hpp"
 #include "core/text.hpp"
 #include "protocol/json_text.hpp"
 #include "protocol/signer.hpp"
@@ -72,12 +71,12 @@ Frames to_frames(std::span<const Buffer> buffers) {
 class Client::Impl {
  public:
   Impl(const ConnectOptions& options, const ClientLimits& limits)
-      : found_(value_or_throw(client::find_connection(options))),
-        signer_(value_or_throw(Signer::create(found_.info.key, found_.info.signature_scheme))),
-        session_(new_session_id()),
-        writer_(session_, user_name(), signer_),
-        board_(limits, writer_.msg_id_prefix()),
-        reactor_(found_, limits, std::move(writer_), signer_, board_) {}
+      : found(value_or_throw(client::find_connection(options))),
+        signer(value_or_throw(Signer::create(found.info.key, found.info.signature_scheme))),
+        session(new_session_id()),
+        writer(session, user_name(), signer),
+        board(limits, writer.msg_id_prefix()),
+        reactor(found, limits, std::move(writer), signer, board) {}
 
   void check_process() const {
     if (forked()) {
@@ -98,17 +97,17 @@ class Client::Impl {
                         "is engine or control");
     }
     auto state =
-        board_.add(std::string(spec.type), std::string(spec.engine_uuid),
-                   spec.route == Route::engine || spec.route == Route::balanced, wall_now());
-    const bool taken = reactor_.submit({.number = state->number,
-                                        .channel = to_channel(spec.route),
-                                        .type = std::string(spec.type),
-                                        .target = std::string(spec.engine_uuid),
-                                        .metadata = std::string(spec.metadata),
-                                        .content = std::string(spec.content),
-                                        .buffers = to_frames(spec.buffers)});
+        board.add(std::string(spec.type), std::string(spec.engine_uuid),
+                  spec.route == Route::engine || spec.route == Route::balanced, wall_now());
+    const bool taken = reactor.submit({.number = state->number,
+                                       .channel = to_channel(spec.route),
+                                       .type = std::string(spec.type),
+                                       .target = std::string(spec.engine_uuid),
+                                       .metadata = std::string(spec.metadata),
+                                       .content = std::string(spec.content),
+                                       .buffers = to_frames(spec.buffers)});
     if (!taken) {
-      throw ClientError(ClientErrorCode::closed, board_.close_reason());
+      throw ClientError(ClientErrorCode::closed, board.close_reason());
     }
     return Request(std::move(state));
   }
@@ -118,29 +117,29 @@ class Client::Impl {
     std::vector<std::string> out;
     out.reserve(numbers.size());
     for (const auto number : numbers) {
-      out.push_back(board_.msg_id_prefix() + std::to_string(number));
+      out.push_back(board.msg_id_prefix() + std::to_string(number));
     }
     return out;
   }
 
   void connect(Timeout timeout) const {
-    if (timeout <= Timeout::zero() || board_.wait_listed(timeout)) {
+    if (timeout <= Timeout::zero() || board.wait_listed(timeout)) {
       return;
     }
     const double seconds = std::chrono::duration<double>(timeout).count();
     throw ClientError(ClientErrorCode::timed_out,
-                      "the controller at " + found_.interface + ":" +
-                          std::to_string(found_.info.registration) + " did not answer within " +
+                      "the controller at " + found.interface + ":" +
+                          std::to_string(found.info.registration) + " did not answer within " +
                           Json(seconds).dump() + " s" +
-                          (found_.file.empty() ? "" : " (connection file " + found_.file + ")"));
+                          (found.file.empty() ? "" : " (connection file " + found.file + ")"));
   }
 
-  client::FoundConnection found_;
-  Signer signer_;
-  std::string session_;
-  client::RequestWriter writer_;
-  client::ResultBoard board_;
-  client::ClientReactor reactor_;
+  client::FoundConnection found;
+  Signer signer;
+  std::string session;
+  client::RequestWriter writer;
+  client::ResultBoard board;
+  client::ClientReactor reactor;
 
  private:
   pid_t process_{getpid()};
@@ -161,6 +160,7 @@ Client& Client::operator=(Client&& other) noexcept {
 Client::~Client() {
   if (impl_ && impl_->forked()) {
     // Neither the thread nor libzmq's exist here; ending them would hang.
+    // NOLINTNEXTLINE(bugprone-unused-return-value): leaked on purpose
     static_cast<void>(impl_.release());
   }
 }
@@ -171,21 +171,21 @@ Client::Impl& Client::impl() const {
 }
 
 std::vector<EngineInfo> Client::engines() const {
-  return impl().board_.engines();
+  return impl().board.engines();
 }
 
 std::uint64_t Client::engines_version() const {
-  return impl_->board_.engines_version();
+  return impl_->board.engines_version();
 }
 
 bool Client::wait_connected(Timeout timeout) const {
-  return impl().board_.wait_listed(timeout);
+  return impl().board.wait_listed(timeout);
 }
 
 bool Client::wait_for_engines(std::size_t count, Timeout timeout) const {
-  const bool enough = impl().board_.wait_engines(count, timeout);
+  const bool enough = impl().board.wait_engines(count, timeout);
   if (!enough && closed()) {
-    throw ClientError(ClientErrorCode::closed, impl_->board_.close_reason());
+    throw ClientError(ClientErrorCode::closed, impl_->board.close_reason());
   }
   return enough;
 }
@@ -218,7 +218,7 @@ Request Client::execute(std::string_view engine_uuid, std::string_view code, boo
 }
 
 std::optional<Request> Client::find(std::string_view msg_id) const {
-  const std::string& prefix = impl().board_.msg_id_prefix();
+  const std::string& prefix = impl().board.msg_id_prefix();
   if (!msg_id.starts_with(prefix)) {
     return std::nullopt;
   }
@@ -228,36 +228,36 @@ std::optional<Request> Client::find(std::string_view msg_id) const {
   if (failure != std::errc() || end != digits.data() + digits.size()) {
     return std::nullopt;
   }
-  auto state = impl_->board_.find(number);
+  auto state = impl_->board.find(number);
   return state ? std::optional<Request>(Request(std::move(state))) : std::nullopt;
 }
 
 std::vector<std::string> Client::outstanding() const {
-  return impl().msg_ids(impl().board_.outstanding());
+  return impl().msg_ids(impl().board.outstanding());
 }
 
 std::size_t Client::outstanding_count() const {
-  return impl().board_.outstanding_count();
+  return impl().board.outstanding_count();
 }
 
 std::vector<std::string> Client::history() const {
-  return impl().msg_ids(impl().board_.history());
+  return impl().msg_ids(impl().board.history());
 }
 
 const std::string& Client::session() const {
-  return impl_->session_;
+  return impl_->session;
 }
 
 const std::string& Client::file() const {
-  return impl_->found_.file;
+  return impl_->found.file;
 }
 
 bool Client::closed() const {
-  return impl().board_.closed();
+  return impl().board.closed();
 }
 
 void Client::close() {
-  impl().reactor_.stop();
+  impl().reactor.stop();
 }
 
 }  // namespace ipf

@@ -3,7 +3,6 @@
 
 #include "client/result_board.hpp"
 #include "client/watch.hpp"
-#include "core/check.hpp"
 #include "ipyfleet/result.hpp"
 
 namespace ipf {

@@ -1,14 +1,15 @@
 #include "client/request_writer.hpp"
 
 #include <unistd.h>
-#include <utility>
 
 #include "protocol/json_text.hpp"
 #include "protocol/message.hpp"
 
 namespace ipf::client {
 
-RequestWriter::RequestWriter(std::string session, const std::string& username, const Signer& signer)
+RequestWriter::RequestWriter(const std::string& session,
+                             const std::string& username,
+                             const Signer& signer)
     : msg_id_prefix_(session + "_" + std::to_string(getpid()) + "_"), signer_(signer) {
   header_tail_ = "\", \"username\": ";
   append_json_string(header_tail_, username);

@@ -17,7 +17,7 @@ namespace ipf::client {
 class RequestWriter {
  public:
   /// `signer` must outlive the writer.
-  RequestWriter(std::string session, const std::string& username, const Signer& signer);
+  RequestWriter(const std::string& session, const std::string& username, const Signer& signer);
 
   /// `<session>_<pid>_`, what all our msg_ids begin with.
   [[nodiscard]] const std::string& msg_id_prefix() const { return msg_id_prefix_; }

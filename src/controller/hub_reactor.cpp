@@ -179,7 +179,7 @@ void HubReactor::perform(PublishNotification& action) {
                                    wall_));
 }
 
-void HubReactor::perform(AnnounceEngine& action) {
+void HubReactor::perform(AnnounceEngine& action) const {
   const EngineAnnounced announced{.id = action.id, .uuid = action.uuid};
   links_.to_relays(announced);
   links_.to_tasks(announced);

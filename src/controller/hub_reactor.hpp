@@ -64,7 +64,7 @@ class HubReactor {
   void step(HubEvent event);
   void perform(SendHubReply& action);
   void perform(PublishNotification& action);
-  void perform(AnnounceEngine& action);
+  void perform(AnnounceEngine& action) const;
   void perform(RetireEngine& action);
   void perform(ExpectHeart& action);
   void perform(ForgetHeart& action);

@@ -62,8 +62,14 @@ struct OutputSeen {
 /// A deadline of next_deadline() may have passed.
 struct TimePassed {};
 
-using HubEvent = std::variant<HubRequestReceived, HeartStarted, HeartStopped, RequestSeen,
-                              TaskAssigned, ReplySeen, OutputSeen, TimePassed>;
+using HubEvent = std::variant<HubRequestReceived,
+                              HeartStarted,
+                              HeartStopped,
+                              RequestSeen,
+                              TaskAssigned,
+                              ReplySeen,
+                              OutputSeen,
+                              TimePassed>;
 
 // ---- actions ------------------------------------------------------------------------------------
 
@@ -118,9 +124,16 @@ struct WriteLog {
   std::string text{};
 };
 
-using HubAction = std::variant<SendHubReply, PublishNotification, AnnounceEngine, RetireEngine,
-                               ExpectHeart, ForgetHeart, ResubmitTask, SaveEngineState,
-                               StopController, WriteLog>;
+using HubAction = std::variant<SendHubReply,
+                               PublishNotification,
+                               AnnounceEngine,
+                               RetireEngine,
+                               ExpectHeart,
+                               ForgetHeart,
+                               ResubmitTask,
+                               SaveEngineState,
+                               StopController,
+                               WriteLog>;
 using HubActions = std::vector<HubAction>;
 
 }  // namespace ipf

@@ -36,7 +36,8 @@ struct RecordOutput {
 struct RecordResubmission {
   std::string new_msg_id{};
 };
-using RecordChange = std::variant<RecordRequest, RecordAssignment, RecordReply, RecordOutput, RecordResubmission>;
+using RecordChange =
+    std::variant<RecordRequest, RecordAssignment, RecordReply, RecordOutput, RecordResubmission>;
 
 /// Where task records live: DictDB and NoDB here, SQLite and MongoDB behind a thread of their own
 /// (next issue). Called by one thread. No call blocks on a disk or a network: a slow backend queues

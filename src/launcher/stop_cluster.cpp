@@ -48,19 +48,21 @@ void kill_all(const ClusterRecord& record, const std::vector<ProcessId>& process
 }
 
 Result<void> end_processes(const KnownCluster& known, int signal, Log& log) {
-  const std::vector<ProcessId> everything = known.status.all();
-  std::vector<ProcessId> left = everything;
+  std::vector<ProcessId> left = known.status.all();
+  Duration patience = grace;
   if (known.status.ipcluster && signal != SIGKILL) {
     signal_process(*known.status.ipcluster, signal);
     if (wait_until_gone({*known.status.ipcluster}, grace).empty()) {
-      left = wait_until_gone(left, Duration{0});
+      left = wait_until_gone(left, Duration{0});  // something only if ipcluster was killed
+    } else {
+      patience = kill_wait;  // ipcluster hangs: its children have had their grace
     }
   }
   if (!left.empty() && signal != SIGKILL) {
     for (const ProcessId& process : left) {
       signal_process(process, signal);
     }
-    left = wait_until_gone(left, known.status.ipcluster ? kill_wait : grace);
+    left = wait_until_gone(left, patience);
   }
   if (!left.empty() && signal != SIGKILL) {
     log.warning(std::to_string(left.size()) + " processes did not end in time: sending SIGKILL");

@@ -10,6 +10,7 @@ import inspect
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import ipyfleet.error
 import pytest
 
-PACKAGE_ROOT = str(Path(ipyfleet.error.__file__).parents[1])
+PACKAGE = Path(ipyfleet.error.__file__).parent
 
 # Hides an installed ipyparallel from the child; ipyfleet.compat needs the standard library only.
 HIDE_REAL = """
@@ -31,14 +32,17 @@ def run(
 ) -> str:
     """Run the body of a function in a new process and return what it prints."""
     body = textwrap.dedent("".join(inspect.getsource(function).splitlines(keepends=True)[1:]))
-    done = subprocess.run(
-        [python, "-W", "ignore", "-c", f"{prelude}\n{body}"],
-        env={**os.environ, "PYTHONPATH": PACKAGE_ROOT},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    # A directory with nothing but ipyfleet: the one it is installed in may hold ipyparallel, too.
+    with tempfile.TemporaryDirectory(prefix="ipf-compat-") as alone:
+        (Path(alone) / "ipyfleet").symlink_to(PACKAGE)
+        done = subprocess.run(
+            [python, "-W", "ignore", "-c", f"{prelude}\n{body}"],
+            env={**os.environ, "PYTHONPATH": alone},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -10,7 +10,7 @@ from ipyparallel import interactive
 from ipyparallel.error import CompositeError, RemoteError
 
 from .conftest import SHARED_ENGINES
-from .pairings import A, C
+from .pairings import OUR_CONTROLLER, A, C
 from .polling import wait_until
 
 T = 20.0
@@ -126,31 +126,17 @@ def test_retries_beyond_the_engines_end_with_the_timeout(rc: ipp.Client) -> None
         ar.get(timeout=T)
 
 
-def test_after_and_follow(rc: ipp.Client) -> None:
+@pytest.mark.pairings(*OUR_CONTROLLER, why="the reference has dependencies; ours come later")
+@pytest.mark.parametrize("flag", ["after", "follow"])
+def test_dependencies_are_refused_by_name(rc: ipp.Client, flag: str) -> None:
+    """A task with a dependency must not run too early, nor wait for ever."""
     view = rc.load_balanced_view()
-    first = view.apply_async(nap, 0.4)
-    with view.temp_flags(after=[first]):
-        second = view.apply_async(interactive(lambda: 2))
-    with view.temp_flags(follow=[first]):
-        third = view.apply_async(os.getpid)
-    assert second.get(timeout=T) == 2
-    assert second.started >= first.completed
-    assert third.get(timeout=T) == first.get(timeout=T)
-
-
-def test_impossible_and_invalid_dependencies(rc: ipp.Client) -> None:
-    view = rc.load_balanced_view()
-    bad = view.apply_async(fail)
-    bad.wait(T)
-    with view.temp_flags(after=[bad]):
-        impossible = view.apply_async(square, 2)
-    with pytest.raises(RemoteError, match="ImpossibleDependency"):
-        impossible.get(timeout=T)
-    direct = rc[0].apply_async(square, 2)
-    with view.temp_flags(after=[direct]):
-        invalid = view.apply_async(square, 2)
+    first = view.apply_async(nap, 0)
+    with view.temp_flags(**{flag: [first]}):
+        refused = view.apply_async(square, 2)
     with pytest.raises(RemoteError, match="InvalidDependency"):
-        invalid.get(timeout=T)
+        refused.get(timeout=T)
+    assert view.apply_async(square, 3).get(timeout=T) == 9
 
 
 def test_timeout_limits_the_queue_not_the_run(rc: ipp.Client) -> None:

@@ -306,6 +306,26 @@ TEST(PairRelay, CarriesBothWaysWithoutTouchingASignedByte) {
   EXPECT_EQ(std::get<ReplySeen>(bench.to_hub[1]).engine_uuid, "e");
 }
 
+TEST(PairRelay, AReplyWithAWrongSignatureReachesNoClient) {
+  RelayBench bench;
+  bench.relay.engine_announced("e");
+  bench.from_client({.identities = {"e"}});
+  bench.relay_requests();
+  bench.at_engine();
+  const auto send = [&](const Signer& signer) {
+    bench.engine.send(make_frames(with_route(test::wire_texts({}, signer), {"mux_out", "client"})));
+  };
+  send(test::make_signer("wrong"));
+  bench.relay_replies();
+  EXPECT_EQ(bench.log.lines(LogLevel::warning),
+            std::vector<std::string>{"mux::dropped a reply: wrong signature"});
+  send(bench.signer);
+  bench.relay_replies();
+  const auto got = test::receive(bench.client);
+  ASSERT_TRUE(got);
+  EXPECT_TRUE(verify_message(*got, bench.signer)) << "the forged reply came first";
+}
+
 TEST(PairRelay, TheControlQueueIsNotRecorded) {
   RelayBench bench(false);
   bench.relay.engine_announced("e");

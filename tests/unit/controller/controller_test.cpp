@@ -422,6 +422,58 @@ TEST(ControllerHostile, AReplayedRequestIsAnsweredOnce) {
   }
 }
 
+/// A reply to the request, made by somebody who does not know the key.
+Frames forged_reply(const Message& request) {
+  return test::wire_frames(
+      {.identities = {std::string(request.identity(0)), std::string(request.identity(1))},
+       .header = R"({"msg_id": "forged", "msg_type": "apply_reply"})",
+       .parent = std::string(request.header()),
+       .metadata = std::string(request.metadata()).insert(1, R"("status": "ok", )"),
+       .buffers = {"forged"}},
+      test::make_signer("somebody else's key"));
+}
+
+TEST(ControllerHostile, AForgedReplyReachesNoClient) {
+  TestController controller;
+  FakeEngine engine(controller.context(), controller.engine_info(), "engine-a");
+  engine.join();
+  Peer query = controller.client(controller.client_info().registration);
+  ASSERT_TRUE(eventually(
+      [&] { return controller.ask_hub(query, "connection_request").at("engines").size() == 1; }));
+  Peer task = controller.client(controller.client_info().task);
+  task.send({.type = "apply_request", .metadata = task_metadata});
+  Peer broadcast = controller.client(controller.client_info().broadcast.at(0));
+  broadcast.send(
+      {.type = "apply_request", .metadata = R"({"targets": [["engine-a", 0]], "label": null})"});
+  for (int i = 0; i < 2; ++i) {
+    const Message request = engine.receive();
+    engine.shell().socket().send(forged_reply(request));
+    engine.reply(request, "genuine",
+                 {{"original_msg_id", json_of(request.metadata()).value("original_msg_id", "")}});
+  }
+  EXPECT_EQ(task.receive().buffer(0), "genuine");
+  EXPECT_EQ(broadcast.receive().buffer(0), "genuine");
+}
+
+TEST(ControllerHostile, AForgedOutputReachesNoClient) {
+  TestController controller;
+  FakeEngine engine(controller.context(), controller.engine_info(), "engine-a");
+  Peer client(controller.context(), controller.client_info(), SocketKind::sub);
+  client.socket().subscribe_all();
+  client.connect(controller.client_info().iopub);
+  ASSERT_TRUE(eventually([&] {
+    engine.iopub().send({.type = "stream"});
+    return client.socket().receive().has_value();
+  }));
+  engine.iopub().socket().send(test::wire_frames(
+      {.header = R"({"msg_id": "forged", "msg_type": "stream"})"}, test::make_signer("wrong")));
+  engine.iopub().send({.type = "end"});
+  std::string type;
+  while (type != "end" && !HasFailure()) {
+    type = json_of(client.receive().header()).value("msg_type", "");  // verifies
+  }
+}
+
 TEST(ControllerHostile, AFalsePongOrPingSubscriptionHurtsNobody) {
   TestController controller;
   Socket pong(controller.context(), SocketKind::dealer, {.identity = "stranger", .linger_ms = 0});
