@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +92,10 @@ def shared_entries() -> set[Path]:
     return entries
 
 
+# The checkout and the programs themselves may lie below /tmp.
+_INSTALLED = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(__file__).resolve().parents[2]}
+
+
 def opened_shared_paths(pid: int, private: Path) -> set[Path]:
     """Files in the shared directories, outside ``private``, that ``pid`` has open or mapped."""
     try:
@@ -101,7 +106,8 @@ def opened_shared_paths(pid: int, private: Path) -> set[Path]:
         return set()
     names += [line.split(maxsplit=5)[-1] for line in maps]
     paths = {Path(name) for name in names if name.startswith(("/tmp/", "/dev/shm/"))}
-    return {path for path in paths if private not in path.parents}
+    expected = {private, *_INSTALLED}
+    return {path for path in paths if not expected.intersection(path.parents)}
 
 
 def leaked_entries(before: set[Path], pids: set[int], opened: set[Path]) -> list[Path]:
