@@ -40,6 +40,9 @@ void declare_options(CLI::App& app, ControllerArguments& to) {
   app.add_option("--hwm,--TaskScheduler.hwm", options.hwm,
                  "Most unfinished tasks on an engine; 0: no limit")
       ->capture_default_str();
+  app.add_option("--broadcast-depth,--IPController.broadcast_scheduler_depth", to.broadcast_depth,
+                 "Accepted for compatibility: one scheduler broadcasts to all engines")
+      ->check(CLI::Range(0, 10));
   app.add_option("--ping,--HeartMonitor.period", to.ping_ms, "Heartbeat period in milliseconds")
       ->capture_default_str()
       ->check(CLI::Range(10, 3'600'000));

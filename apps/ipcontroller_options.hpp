@@ -18,6 +18,7 @@ struct ControllerArguments {
   std::string scheme{"leastload"};
   std::string keyfile{};
   bool use_threads{true};
+  int broadcast_depth{1};
   int ping_ms{3000};
   double registration_timeout{30};
 };

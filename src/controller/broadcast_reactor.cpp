@@ -1,9 +1,13 @@
 #include "controller/broadcast_reactor.hpp"
 
+#include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
+#include "core/check.hpp"
 #include "core/text.hpp"
+#include "protocol/json_text.hpp"
 
 namespace ipf {
 
@@ -17,18 +21,15 @@ struct BroadcastMetadata {
   std::vector<BroadcastTarget> targets{};
 };
 
-Result<BroadcastMetadata> read_metadata(const Message& request) {
-  const auto metadata = parse_json_object(request.metadata(), "metadata");
-  if (!metadata) {
-    return unexpected(metadata.error());
-  }
+Result<BroadcastMetadata> read_metadata(const Json& metadata) {
   BroadcastMetadata out;
-  out.coalescing = metadata->value("is_coalescing", Json(false)) == Json(true);
-  const auto targets = metadata->find("targets");
-  if (targets == metadata->end() || !targets->is_array() || targets->size() > targets_max) {
+  out.coalescing = metadata.value("is_coalescing", Json(false)) == Json(true);
+  const auto targets = metadata.find("targets");
+  if (targets == metadata.end() || !targets->is_array() || targets->size() > targets_max) {
     return unexpected(ErrorCode::malformed,
                       "metadata: 'targets' must be a list of [uuid, id] pairs");
   }
+  out.targets.reserve(targets->size());
   for (const auto& pair : *targets) {
     if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string() ||
         !pair[1].is_number_integer()) {
@@ -40,39 +41,52 @@ Result<BroadcastMetadata> read_metadata(const Message& request) {
   return out;
 }
 
-Json target_pair(const BroadcastTarget& target) {
-  return Json::array({target.uuid, target.id.value});
+/// The call's msg_id, if the reply's parent is the leg of this engine: nobody answers for others.
+std::optional<std::string> call_of(std::string_view parent_msg_id, std::string_view engine_uuid) {
+  if (parent_msg_id.size() <= engine_uuid.size() + 1 || !parent_msg_id.ends_with(engine_uuid)) {
+    return std::nullopt;
+  }
+  parent_msg_id.remove_suffix(engine_uuid.size());
+  if (parent_msg_id.back() != '_') {
+    return std::nullopt;
+  }
+  parent_msg_id.remove_suffix(1);
+  return std::string(parent_msg_id);
 }
 
-std::string leg_msg_id(std::string_view msg_id, const BroadcastTarget& target) {
-  return std::string(msg_id) + "_" + target.uuid;
-}
-
-/// The client's request header with the msg_id that the client gave to this leg's future.
-std::string leg_header(const Message& request, const std::string& msg_id) {
-  auto header = parse_json_object(request.header(), "header").value_or(Json::object());
-  header["msg_id"] = msg_id;
-  return dump_json(header);
+/// Metadata that end with `"broadcast_targets": [[uuid, id], ...]`.
+std::string with_targets(const Json& metadata, const std::vector<BroadcastTarget>& targets) {
+  std::string out = dump_json(metadata);
+  out.pop_back();
+  out += ", \"broadcast_targets\": [";
+  for (const auto& target : targets) {
+    out += &target == targets.data() ? "[" : ", [";
+    append_json_string(out, target.uuid);
+    out += ", " + std::to_string(target.id.value) + "]";
+  }
+  out += "]}";
+  return out;
 }
 
 }  // namespace
 
 BroadcastReactor::BroadcastReactor(NetContext& context,
                                    const Signer& signer,
-                                   HubMailbox& /*hub*/,
+                                   HubMailbox& hub,
                                    Log& log)
-    : signer_(signer),
-      log_(log),
+    : log_(log),
+      signer_(signer),
+      hub_(hub),
       session_(new_session_id(), user_name(), signer),
       clients_(context, SocketKind::router, {.identity = "sub_scheduler_0"}),
       engines_(context, SocketKind::router, {.identity = "sub_scheduler_0", .mandatory = true}),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
       outbox_(
           engines_,
-          [this](
-              const std::string& uuid, const std::string& /*msg_id*/, const Message& /*request*/) {
-            log_.warning("broadcast::engine '" + printable(uuid) + "' cannot be reached");
+          [this](const std::string& uuid, const std::string& msg_id, const Message& /*request*/) {
+            undeliverable_.push_back({.original_msg_id = msg_id, .engine_uuid = uuid});
           }),
+      writer_(signer),
       rejections_(log, "broadcast") {}
 
 void BroadcastReactor::run(const std::stop_token& stop) {
@@ -82,7 +96,7 @@ void BroadcastReactor::run(const std::stop_token& stop) {
   const auto wakeup = poller.add_fd(wakeup_.fd());
   while (!stop.stop_requested()) {
     now_ = steady_now();
-    poller.wait(now_, outbox_.next_deadline(now_));
+    poller.wait(now_, std::min(outbox_.next_deadline(now_), hub_.next_deadline()));
     now_ = steady_now();
     if (poller.ready(wakeup)) {
       wakeup_.drain();
@@ -94,7 +108,18 @@ void BroadcastReactor::run(const std::stop_token& stop) {
     if (poller.ready(requests)) {
       receive_requests();
     }
-    outbox_.retry(now_);
+    retry();
+    hub_.flush(now_);
+  }
+}
+
+void BroadcastReactor::retry() {
+  if (outbox_.next_deadline(now_) == TimePoint::never()) {
+    return;
+  }
+  outbox_.retry(now_);
+  for (auto& leg : std::exchange(undeliverable_, {})) {
+    step(std::move(leg));
   }
 }
 
@@ -123,23 +148,50 @@ void BroadcastReactor::receive_requests() {
                        request ? Error{ErrorCode::malformed, "no identity"} : request.error());
       continue;
     }
-    const auto header = reader_.read_header(*request);
-    auto metadata = read_metadata(*request);
-    if (!header || !metadata) {
-      rejections_.note(now_, "a request", header ? metadata.error() : header.error());
-      continue;
-    }
-    // The fast reader takes some headers that make_leg() could not rewrite; such a call would hang.
-    if (const auto rewritable = parse_json_object(request->header(), "header"); !rewritable) {
-      rejections_.note(now_, "a request", rewritable.error());
-      continue;
-    }
-    std::string msg_id(header->msg_id);
-    step(BroadcastSubmitted{.msg_id = std::move(msg_id),
-                            .coalescing = metadata->coalescing,
-                            .targets = std::move(metadata->targets),
-                            .request = std::move(*request)});
+    submit(std::move(*request));
   }
+}
+
+void BroadcastReactor::submit(Message request) {
+  const auto header = reader_.read_header(request);
+  if (!header) {
+    rejections_.note(now_, "a request", header.error());
+    return;
+  }
+  auto metadata = parse_json_object(request.metadata(), "metadata");
+  auto call =
+      metadata ? read_metadata(*metadata) : Result<BroadcastMetadata>(unexpected(metadata.error()));
+  if (!call) {
+    refuse(request, header->msg_type, call.error());
+    return;
+  }
+  if (const auto prepared = writer_.prepare(request, std::move(*metadata)); !prepared) {
+    refuse(request, header->msg_type, prepared.error());
+    return;
+  }
+  step(BroadcastSubmitted{.msg_id = std::string(header->msg_id),
+                          .coalescing = call->coalescing,
+                          .targets = std::move(call->targets),
+                          .request = std::move(request)});
+}
+
+/// The sender has the key, so it gets to know what is wrong; unless its header cannot be echoed.
+void BroadcastReactor::refuse(const Message& request,
+                              std::string_view msg_type,
+                              const Error& error) {
+  rejections_.note(now_, "a request", error);
+  if (!parse_json_object(request.header(), "header")) {
+    return;
+  }
+  const std::array<std::string_view, 1> route{request.identity(0)};
+  const std::string content =
+      error_content({"TypeError", "broadcast " + printable(msg_type) + ": " + error.message});
+  clients_.send(session_.make({.type = "apply_reply",
+                               .parent = request.header(),
+                               .metadata = R"({"status": "error"})",
+                               .content = content,
+                               .identities = route},
+                              wall_now()));
 }
 
 void BroadcastReactor::receive_replies() {
@@ -149,22 +201,33 @@ void BroadcastReactor::receive_replies() {
       return;
     }
     auto reply = verify_message(std::move(*frames), signer_);
-    if (!reply || reply->identity_count() < 2) {
+    if (!reply || reply->identity_count() < 1) {
       rejections_.note(now_, "a reply",
-                       reply ? Error{ErrorCode::malformed, "it names no client"} : reply.error());
+                       reply ? Error{ErrorCode::malformed, "no identity"} : reply.error());
       continue;
     }
-    const auto metadata = parse_json_object(reply->metadata(), "metadata");
-    if (!metadata) {
-      rejections_.note(now_, "a reply", metadata.error());
-      continue;
-    }
-    std::string engine(reply->identity(0));
-    step(BroadcastReplied{.original_msg_id = string_or(*metadata, "original_msg_id"),
-                          .engine_uuid = std::move(engine),
-                          .succeeded = string_or(*metadata, "status") == "ok",
-                          .reply = std::move(*reply)});
+    take_reply(std::move(*reply));
   }
+}
+
+void BroadcastReactor::take_reply(Message reply) {
+  const auto parent = reader_.read_parent(reply);
+  if (!parent) {
+    rejections_.note(now_, "a reply", parent.error());
+    return;
+  }
+  auto msg_id = call_of(parent->msg_id, reply.identity(0));
+  if (!msg_id) {
+    rejections_.note(now_, "a reply",
+                     {ErrorCode::malformed, "its parent is no leg of the engine that sent it"});
+    return;
+  }
+  const auto metadata = reader_.read_reply_metadata(reply).value_or(ReplyMetadata{});
+  std::string engine(reply.identity(0));
+  step(BroadcastReplied{.original_msg_id = std::move(*msg_id),
+                        .engine_uuid = std::move(engine),
+                        .succeeded = metadata.status == "ok",
+                        .reply = std::move(reply)});
 }
 
 void BroadcastReactor::step(BroadcastEvent event) {
@@ -175,60 +238,66 @@ void BroadcastReactor::step(BroadcastEvent event) {
   actions_.clear();
 }
 
-std::optional<Message> BroadcastReactor::make_leg(const Message& request,
-                                                  const BroadcastTarget& target) {
-  auto header = parse_json_object(request.header(), "header");
-  auto metadata = parse_json_object(request.metadata(), "metadata");
-  if (!header || !metadata) {
-    return std::nullopt;
-  }
-  const std::string msg_id = string_or(*header, "msg_id");
-  (*header)["msg_id"] = leg_msg_id(msg_id, target);
-  (*metadata)["original_msg_id"] = msg_id;
-  (*metadata)["targets"] = Json::array({target_pair(target)});
-  const std::string header_text = dump_json(*header);
-  const std::string metadata_text = dump_json(*metadata);
-  FramesBuilder builder;
-  builder.add(request.identity(0));
-  builder.add(delimiter);
-  builder.add(signer_.sign({.header = header_text,
-                            .parent = request.parent(),
-                            .metadata = metadata_text,
-                            .content = request.content()}));
-  builder.add(header_text);
-  builder.add(request.parent());
-  builder.add(metadata_text);
-  builder.add_from(request.frames(), request.identity_count() + 5);
-  auto leg = Message::split(builder.finish());
-  return leg ? std::optional(std::move(*leg)) : std::nullopt;
+void BroadcastReactor::note_request(std::string msg_id, std::string engine_uuid, Message request) {
+  hub_.events().emplace_back(RequestSeen{.queue = TaskQueue::broadcast,
+                                         .msg_id = std::move(msg_id),
+                                         .engine_uuid = std::move(engine_uuid),
+                                         .request = std::move(request)});
 }
 
-void BroadcastReactor::perform(SendLeg& action) {
-  if (const auto leg = make_leg(action.request, action.target)) {
-    outbox_.send(now_, action.target.uuid, action.msg_id, *leg);
+void BroadcastReactor::note_reply(std::string msg_id, std::string engine_uuid, Message reply) {
+  hub_.events().emplace_back(ReplySeen{.queue = TaskQueue::broadcast,
+                                       .msg_id = std::move(msg_id),
+                                       .engine_uuid = std::move(engine_uuid),
+                                       .reply = std::move(reply)});
+}
+
+void BroadcastReactor::perform(NoteCall& action) {
+  note_request(std::move(action.msg_id), {}, std::move(action.request));
+}
+
+void BroadcastReactor::perform(SendLegs& action) {
+  const bool prepared = writer_.prepare(action.request).has_value();
+  IPF_CHECK(prepared);  // submit() has refused all others
+  writer_.set_coalesced(action.coalescing ? action.targets->size() : 0);
+  for (const auto& target : *action.targets) {
+    Message leg = writer_.write(target);
+    outbox_.send(now_, target.uuid, action.msg_id, leg);
+    if (!action.coalescing) {
+      note_request(LegWriter::msg_id(action.msg_id, target.uuid), target.uuid, std::move(leg));
+    }
   }
 }
 
 void BroadcastReactor::perform(ForwardLeg& action) {
   const std::array<std::string_view, 1> route{action.request.identity(0)};
   clients_.send(route, action.reply.frames(), action.reply.identity_count());
+  note_reply(LegWriter::msg_id(action.msg_id, action.engine_uuid), action.engine_uuid,
+             std::move(action.reply));
 }
 
 void BroadcastReactor::perform(FailLeg& action) {
+  const bool prepared = writer_.prepare(action.request).has_value();
+  IPF_CHECK(prepared);
+  writer_.set_coalesced(0);
   const std::array<std::string_view, 1> route{action.request.identity(0)};
-  const std::string parent = leg_header(action.request, leg_msg_id(action.msg_id, action.target));
+  const std::string parent = writer_.header(action.target);
   const std::string metadata = dump_json({{"status", "error"},
                                           {"engine", action.target.uuid},
                                           {"is_broadcast", true},
                                           {"is_coalescing", false},
                                           {"original_msg_id", action.msg_id}});
   const std::string content = error_content(action.failure);
-  clients_.send(session_.make({.type = "apply_reply",
-                               .parent = parent,
-                               .metadata = metadata,
-                               .content = content,
-                               .identities = route},
-                              wall_now()));
+  const Frames answer = session_.make({.type = "apply_reply",
+                                       .parent = parent,
+                                       .metadata = metadata,
+                                       .content = content,
+                                       .identities = route},
+                                      wall_now());
+  clients_.send(answer);
+  std::string leg_id = LegWriter::msg_id(action.msg_id, action.target.uuid);
+  note_request(leg_id, action.target.uuid, writer_.write(action.target));
+  note_reply(std::move(leg_id), action.target.uuid, *Message::split(answer));
 }
 
 void BroadcastReactor::perform(SendCoalesced& action) {
@@ -251,10 +320,7 @@ void BroadcastReactor::perform(SendCoalesced& action) {
   metadata["is_broadcast"] = true;
   metadata["is_coalescing"] = true;
   metadata["original_msg_id"] = action.msg_id;
-  metadata["broadcast_targets"] = Json::array();
-  for (const auto& target : action.targets) {
-    metadata["broadcast_targets"].push_back(target_pair(target));
-  }
+  metadata.erase("broadcast_targets");
   std::vector<SharedBytes> buffers;
   if (!action.failure && !action.failed_reply) {
     for (const Message& reply : action.replies) {
@@ -263,15 +329,18 @@ void BroadcastReactor::perform(SendCoalesced& action) {
       }
     }
   }
-  const std::string parent = leg_header(action.request, action.msg_id);
-  const std::string metadata_text = dump_json(metadata);
-  clients_.send(session_.make({.type = type,
-                               .parent = parent,
-                               .metadata = metadata_text,
-                               .content = content,
-                               .identities = route,
-                               .buffers = buffers},
-                              wall_now()));
+  const std::string metadata_text = with_targets(metadata, *action.targets);
+  const Frames answer = session_.make({.type = type,
+                                       .parent = action.request.header(),
+                                       .metadata = metadata_text,
+                                       .content = content,
+                                       .identities = route,
+                                       .buffers = buffers},
+                                      wall_now());
+  if (action.tell_client) {
+    clients_.send(answer);
+  }
+  note_reply(std::move(action.msg_id), {}, *Message::split(answer));
 }
 
 void BroadcastReactor::perform(TaskLog& action) {

@@ -1,18 +1,19 @@
 #pragma once
 
-#include <memory>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "controller/engine_outbox.hpp"
+#include "controller/hub_link.hpp"
+#include "controller/leg_writer.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
 #include "net/poller.hpp"
 #include "net/socket.hpp"
 #include "net/wakeup.hpp"
 #include "protocol/header_reader.hpp"
-#include "protocol/json_text.hpp"
 #include "protocol/session.hpp"
 #include "scheduler/broadcast_machine.hpp"
 
@@ -20,6 +21,9 @@ namespace ipf {
 
 /// Sockets of the broadcast scheduler. It is the only one that signs anew what it passes on,
 /// because each engine gets a msg_id of its own. run() is the thread.
+///
+/// The hub records each leg of a plain call under the msg_id that the client's future has, and a
+/// coalescing call as one task.
 class BroadcastReactor {
  public:
   BroadcastReactor(NetContext& context, const Signer& signer, HubMailbox& hub, Log& log);
@@ -34,18 +38,24 @@ class BroadcastReactor {
  private:
   void take_commands();
   void receive_requests();
+  void submit(Message request);
+  void refuse(const Message& request, std::string_view msg_type, const Error& error);
   void receive_replies();
+  void take_reply(Message reply);
+  void retry();
   void step(BroadcastEvent event);
-  void perform(SendLeg& action);
+  void perform(NoteCall& action);
+  void perform(SendLegs& action);
   void perform(ForwardLeg& action);
   void perform(FailLeg& action);
   void perform(SendCoalesced& action);
   void perform(TaskLog& action);
-  /// The request as one leg's engine sees it; nothing if its JSON cannot be read.
-  std::optional<Message> make_leg(const Message& request, const BroadcastTarget& target);
+  void note_request(std::string msg_id, std::string engine_uuid, Message request);
+  void note_reply(std::string msg_id, std::string engine_uuid, Message reply);
 
-  const Signer& signer_;
   Log& log_;
+  const Signer& signer_;
+  HubLink hub_;
   Session session_;
   Socket clients_;
   Socket engines_;
@@ -53,11 +63,13 @@ class BroadcastReactor {
   RelayMailbox commands_;
   BroadcastMachine machine_;
   EngineOutbox outbox_;
+  LegWriter writer_;
   HeaderReader reader_;
   ReplayGuard replays_;
   RejectionLog rejections_;
   BroadcastActions actions_;
   std::vector<RelayCommand> taken_;
+  std::vector<LegUndeliverable> undeliverable_;
   TimePoint now_{};
 };
 

@@ -1,6 +1,7 @@
 #include "controller/engine_outbox.hpp"
 
 #include <array>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -12,8 +13,10 @@ constexpr Duration retry_period = std::chrono::milliseconds(1);
 }  // namespace
 
 SendResult EngineOutbox::try_send(const std::string& engine_uuid, const Message& request) {
-  const std::array<std::string_view, 2> route{engine_uuid, request.identity(0)};
-  return socket_.send(route, request.frames(), request.identity_count());
+  const std::array<std::string_view, 2> route{
+      engine_uuid, request.identity_count() > 0 ? request.identity(0) : std::string_view{}};
+  const std::size_t ids = request.identity_count() > 0 ? 2 : 1;
+  return socket_.send(std::span(route).first(ids), request.frames(), request.identity_count());
 }
 
 void EngineOutbox::send(TimePoint now,

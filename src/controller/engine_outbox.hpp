@@ -24,7 +24,8 @@ class EngineOutbox {
 
   EngineOutbox(Socket& socket, GiveUp give_up) : socket_(socket), give_up_(std::move(give_up)) {}
 
-  /// Sends `[engine, client, <IDS|MSG>, ...]`, where client is the request's first identity.
+  /// Sends `[engine, client, <IDS|MSG>, ...]`, where client is the request's first identity, if it
+  /// has one.
   void send(TimePoint now,
             const std::string& engine_uuid,
             const std::string& msg_id,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/text.hpp"
+#include "protocol/json_text.hpp"
 
 namespace ipf {
 
@@ -17,6 +18,11 @@ bool concerns_hub(std::string_view type) {
   constexpr std::array<std::string_view, 6> types{"stream", "execute_input", "execute_result",
                                                   "error",  "display_data",  "shutdown_reply"};
   return std::find(types.begin(), types.end(), type) != types.end();
+}
+
+bool is_idle(const Message& status) {
+  const auto content = parse_json_object(status.content(), "content");
+  return content && string_or(*content, "execution_state") == "idle";
 }
 
 }  // namespace
@@ -142,17 +148,41 @@ void RelayReactor::release_held(TimePoint now) {
 void RelayReactor::forward(Message output) {
   iopub_clients_.send(output.frames());
   const auto header = reader_.read_header(output);
-  if (!header || !concerns_hub(header->msg_type)) {
+  if (!header) {
+    return;
+  }
+  const auto call = CoalescedLeg::read(output);
+  if (header->msg_type == "status") {
+    if (call && is_idle(output)) {
+      end_leg(*call);
+    }
+    return;
+  }
+  if (!concerns_hub(header->msg_type)) {
     return;
   }
   OutputSeen event{.msg_type = std::string(header->msg_type),
                    .parent_msg_id = {},
                    .sender_session = std::string(header->session),
                    .output = std::move(output)};
-  if (const auto parent = reader_.read_parent(event.output)) {
+  if (call) {
+    event.parent_msg_id = call->msg_id;
+  } else if (const auto parent = reader_.read_parent(event.output)) {
     event.parent_msg_id = std::string(parent->msg_id);
   }
   hub_.events().emplace_back(std::move(event));
+}
+
+void RelayReactor::end_leg(const CoalescedLeg& leg) {
+  if (!coalesced_.leg_ended(leg.msg_id, leg.legs, leg.leg_msg_id)) {
+    return;
+  }
+  constexpr std::array<std::string_view, 1> topic{"broadcast.status"};
+  iopub_clients_.send(session_.make({.type = "status",
+                                     .parent = leg.call_header(),
+                                     .content = R"({"execution_state": "idle"})",
+                                     .identities = topic},
+                                    wall_now()));
 }
 
 }  // namespace ipf

@@ -4,6 +4,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "controller/coalesced_leg.hpp"
 #include "controller/hub_link.hpp"
 #include "controller/pair_relay.hpp"
 #include "controller/rejection_log.hpp"
@@ -12,6 +13,7 @@
 #include "net/socket.hpp"
 #include "net/wakeup.hpp"
 #include "protocol/session.hpp"
+#include "scheduler/coalesced_ends.hpp"
 #include "scheduler/subscription_gate.hpp"
 
 namespace ipf {
@@ -39,6 +41,8 @@ class RelayReactor {
   void release_held(TimePoint now);
   [[nodiscard]] bool must_wait(TimePoint now, const Message& output);
   void forward(Message output);
+  /// Publishes the end of a coalescing call's outputs when this leg's was the last (CoalescedEnds).
+  void end_leg(const CoalescedLeg& leg);
 
   const Signer& signer_;
   HubLink hub_;
@@ -52,6 +56,7 @@ class RelayReactor {
   HeaderReader reader_;
   RejectionLog rejected_outputs_;
   SubscriptionGate gate_;
+  CoalescedEnds coalesced_;
   std::deque<Message> held_;
   std::vector<RelayCommand> taken_;
 };

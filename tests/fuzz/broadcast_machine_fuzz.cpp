@@ -39,6 +39,9 @@ class Run {
         return step(ipf::EngineLeft{.uuid = engine_name(script_.below(8))});
       case 3:
         return submit();
+      case 4:
+        return step(ipf::LegUndeliverable{.original_msg_id = call_name(),
+                                          .engine_uuid = engine_name(script_.below(8))});
       default:
         return reply();
     }
@@ -80,8 +83,8 @@ class Run {
     for (const auto& action : actions) {
       if (const auto* answer = std::get_if<ipf::SendCoalesced>(&action)) {
         IPF_CHECK(coalescing_.erase(answer->msg_id) == 1);  // exactly one answer a call
-        IPF_CHECK(answer->replies.size() <= answer->targets.size());
-        IPF_CHECK(answer->replies.size() == answer->targets.size() || answer->failure);
+        IPF_CHECK(answer->replies.size() <= answer->targets->size());
+        IPF_CHECK(answer->replies.size() == answer->targets->size() || answer->failure);
         IPF_CHECK(!answer->failed_reply || *answer->failed_reply < answer->replies.size());
       }
     }
@@ -90,7 +93,7 @@ class Run {
   std::string call_name() { return "m" + std::to_string(script_.below(8)); }
 
   ipf::fuzz::Script script_;
-  ipf::BroadcastMachine machine_;
+  ipf::BroadcastMachine machine_{{.calls_max = 6, .legs_max = 20, .bytes_max = 2000}};
   std::set<std::string> coalescing_;
 };
 

@@ -257,59 +257,6 @@ TEST(ControllerMux, AnUnknownEngineIsAnsweredWithAnError) {
   }
 }
 
-TEST(ControllerBroadcast, EachEngineGetsItsOwnMsgIdAndRepliesComeBack) {
-  TestController controller;
-  FakeEngine a(controller.context(), controller.engine_info(), "engine-a");
-  FakeEngine b(controller.context(), controller.engine_info(), "engine-b");
-  a.join();
-  b.join();
-  Peer query = controller.client(controller.client_info().registration);
-  ASSERT_TRUE(eventually(
-      [&] { return controller.ask_hub(query, "connection_request").at("engines").size() == 2; }));
-  Peer client = controller.client(controller.client_info().broadcast.at(0));
-  for (const bool coalescing : {false, true}) {
-    const Json metadata{
-        {"targets", Json::array({Json::array({"engine-b", 1}), Json::array({"engine-a", 0})})},
-        {"is_broadcast", true},
-        {"is_coalescing", coalescing}};
-    const std::string metadata_text = dump_json(metadata);
-    const std::string id = client.send({.type = "apply_request", .metadata = metadata_text});
-    for (FakeEngine* engine : {&a, &b}) {
-      const Message leg = engine->receive();
-      EXPECT_EQ(json_of(leg.header()).at("msg_id"), id + "_" + engine->uuid());
-      EXPECT_EQ(json_of(leg.metadata()).at("original_msg_id"), id);
-      engine->reply(
-          leg, "of " + engine->uuid(),
-          {{"original_msg_id", id}, {"is_broadcast", true}, {"is_coalescing", coalescing}});
-    }
-    if (coalescing) {
-      const Message reply = client.receive();
-      EXPECT_EQ(parent_id(reply), id);
-      EXPECT_EQ(json_of(reply.metadata()).at("broadcast_targets"), metadata.at("targets"));
-      ASSERT_EQ(reply.buffer_count(), 2U);
-      EXPECT_EQ(reply.buffer(0), "of engine-b");
-      EXPECT_EQ(reply.buffer(1), "of engine-a");
-    } else {
-      std::vector<std::string> parents{parent_id(client.receive()), parent_id(client.receive())};
-      std::ranges::sort(parents);
-      EXPECT_EQ(parents, (std::vector{id + "_engine-a", id + "_engine-b"}));
-    }
-  }
-}
-
-TEST(ControllerBroadcast, AHeaderThatCannotBeRewrittenIsDroppedInsteadOfHangingForEver) {
-  TestController controller;
-  Peer client = controller.client(controller.client_info().broadcast.at(0));
-  const Signer signer = test::make_signer(controller.client_info().key);
-  const std::string deep = std::string(100, '[') + std::string(100, ']');
-  client.socket().send(test::wire_frames(
-      {.header = R"({"msg_id": "m", "msg_type": "apply_request", "x": )" + deep + "}",
-       .metadata = R"({"targets": []})"},
-      signer));
-  EXPECT_TRUE(eventually(
-      [&] { return controller.log().lines(LogLevel::warning, "broadcast::dropped").size() == 1; }));
-}
-
 TEST(ControllerIopub, OutputReachesTheClients) {
   TestController controller;
   FakeEngine engine(controller.context(), controller.engine_info(), "engine-a");

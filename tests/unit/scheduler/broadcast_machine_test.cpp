@@ -25,7 +25,8 @@ BroadcastTarget target(int number) {
 
 class TestBroadcasts {
  public:
-  explicit TestBroadcasts(int engines = 0) {
+  explicit TestBroadcasts(int engines = 0, const BroadcastOptions& options = {})
+      : machine_(options) {
     for (int i = 0; i < engines; ++i) {
       join(i);
     }
@@ -59,7 +60,12 @@ class TestBroadcasts {
                                              .succeeded = succeeded,
                                              .reply = test::reply_message(uuid, text)}));
   }
+  Lines undeliverable(const std::string& id, int engine) {
+    return test::lines(
+        step(LegUndeliverable{.original_msg_id = id, .engine_uuid = target(engine).uuid}));
+  }
   [[nodiscard]] std::size_t open_calls() const { return machine_.open_calls(); }
+  [[nodiscard]] std::size_t open_legs() const { return machine_.open_legs(); }
 
  private:
   BroadcastMachine machine_;
@@ -72,7 +78,7 @@ Lines dropped(const std::string& engine) {
 
 TEST(PlainBroadcast, EachTargetGetsALegAndEachReplyIsForwardedAsItComes) {
   TestBroadcasts calls(3);
-  EXPECT_EQ(calls.plain("m", {2, 0, 1}), (Lines{"leg m to e2", "leg m to e0", "leg m to e1"}));
+  EXPECT_EQ(calls.plain("m", {2, 0, 1}), Lines{"legs m to e2 e0 e1"});
   EXPECT_EQ(calls.reply("m", 1, "one"), Lines{"forward from e1: one"});
   EXPECT_EQ(calls.reply("m", 2, "two", false), Lines{"forward from e2: two"});
   EXPECT_EQ(calls.open_calls(), 1U);
@@ -82,7 +88,7 @@ TEST(PlainBroadcast, EachTargetGetsALegAndEachReplyIsForwardedAsItComes) {
 
 TEST(PlainBroadcast, AnUnknownEngineFailsItsOwnLegOnly) {
   TestBroadcasts calls(1);
-  EXPECT_EQ(calls.plain("m", {7, 0}), (Lines{"fail leg m of e7: EngineError", "leg m to e0"}));
+  EXPECT_EQ(calls.plain("m", {7, 0}), (Lines{"fail leg m of e7: EngineError", "legs m to e0"}));
   EXPECT_EQ(calls.reply("m", 0, "zero"), Lines{"forward from e0: zero"});
 }
 
@@ -104,7 +110,7 @@ TEST(PlainBroadcast, ALegOfALostEngineEndsSilently) {
 
 TEST(PlainBroadcast, ATargetNamedTwiceGetsOneLeg) {
   TestBroadcasts calls(1);
-  EXPECT_EQ(calls.plain("m", {0, 0, 0}), Lines{"leg m to e0"});
+  EXPECT_EQ(calls.plain("m", {0, 0, 0}), Lines{"legs m to e0"});
   EXPECT_EQ(calls.reply("m", 0, "zero").size(), 1U);
   EXPECT_EQ(calls.open_calls(), 0U);
 }
@@ -143,19 +149,22 @@ TEST(CoalescingBroadcast, ALostEngineMakesTheWholeCallAnError) {
   EXPECT_EQ(calls.leave(1), Lines{});
   EXPECT_EQ(
       calls.reply("m", 2, "two"),
-      Lines{"answer m for e0=0 e1=1 e2=2 with zero two, Engine 'e1' died while running task 'm'"});
+      Lines{"answer m for e0=0 e1=1 e2=2 with zero two, Engine 'e1' died while running task 'm', "
+            "for the record"})
+      << "clients end the call themselves when they hear the notification";
 }
 
 TEST(CoalescingBroadcast, TheLastEngineLeavingEndsTheCall) {
   TestBroadcasts calls(1);
   calls.coalescing("m", {0});
-  EXPECT_EQ(calls.leave(0),
-            Lines{"answer m for e0=0 with, Engine 'e0' died while running task 'm'"});
+  EXPECT_EQ(
+      calls.leave(0),
+      Lines{"answer m for e0=0 with, Engine 'e0' died while running task 'm', for the record"});
 }
 
 TEST(CoalescingBroadcast, AnUnknownEngineIsTheErrorAndTheOthersStillRun) {
   TestBroadcasts calls(1);
-  EXPECT_EQ(calls.coalescing("m", {5, 0}), Lines{"leg m to e0"});
+  EXPECT_EQ(calls.coalescing("m", {5, 0}), (Lines{"note m", "legs m to e0"}));
   EXPECT_EQ(
       calls.reply("m", 0, "zero"),
       Lines{
@@ -164,7 +173,7 @@ TEST(CoalescingBroadcast, AnUnknownEngineIsTheErrorAndTheOthersStillRun) {
 
 TEST(CoalescingBroadcast, NoTargetsAreAnsweredAtOnce) {
   TestBroadcasts calls;
-  EXPECT_EQ(calls.coalescing("m", {}), Lines{"answer m for with"});
+  EXPECT_EQ(calls.coalescing("m", {}), (Lines{"note m", "answer m for with"}));
   EXPECT_EQ(calls.open_calls(), 0U);
 }
 
@@ -192,7 +201,7 @@ TEST(Broadcast, ASecondCallWithTheMsgIdOfAnOpenOneIsDropped) {
   EXPECT_EQ(calls.plain("m", {1}),
             Lines{"log: broadcast::dropped a second call with the msg_id of an open one"});
   EXPECT_EQ(calls.reply("m", 0, "zero"), Lines{"answer m for e0=0 with zero"});
-  EXPECT_EQ(calls.plain("m", {1}), Lines{"leg m to e1"});
+  EXPECT_EQ(calls.plain("m", {1}), Lines{"legs m to e1"});
 }
 
 TEST(Broadcast, AnEngineThatComesBackOwesNothing) {
@@ -201,17 +210,69 @@ TEST(Broadcast, AnEngineThatComesBackOwesNothing) {
   calls.leave(0);
   calls.join(0);
   EXPECT_EQ(calls.reply("m", 0, "late"), dropped("e0"));
-  EXPECT_EQ(calls.plain("n", {0}), Lines{"leg n to e0"});
+  EXPECT_EQ(calls.plain("n", {0}), Lines{"legs n to e0"});
 }
 
-TEST(Broadcast, ManyCallsOfOneEngineEndInTheOrderOfTheirIds) {
+TEST(Broadcast, ManyCallsOfOneEngineEndInTheirOrder) {
   TestBroadcasts calls(1);
   calls.coalescing("b", {0});
   calls.coalescing("a", {0});
   calls.join(0);
-  EXPECT_EQ(calls.leave(0),
-            (Lines{"answer a for e0=0 with, Engine 'e0' died while running task 'a'",
-                   "answer b for e0=0 with, Engine 'e0' died while running task 'b'"}));
+  EXPECT_EQ(
+      calls.leave(0),
+      (Lines{"answer b for e0=0 with, Engine 'e0' died while running task 'b', for the record",
+             "answer a for e0=0 with, Engine 'e0' died while running task 'a', for the record"}));
+}
+
+TEST(Broadcast, ALegThatCannotBeSentEndsWithAnError) {
+  TestBroadcasts calls(2);
+  calls.plain("m", {0, 1});
+  EXPECT_EQ(calls.undeliverable("m", 0), Lines{"fail leg m of e0: EngineError"});
+  EXPECT_EQ(calls.undeliverable("m", 0), Lines{}) << "it has ended";
+  EXPECT_EQ(calls.reply("m", 0, "late"), dropped("e0"));
+  EXPECT_EQ(calls.reply("m", 1, "one"), Lines{"forward from e1: one"});
+  calls.coalescing("n", {0, 1});
+  calls.reply("n", 1, "one");
+  EXPECT_EQ(calls.undeliverable("n", 0),
+            Lines{"answer n for e0=0 e1=1 with one, Engine 'e0' cannot be reached"});
+  EXPECT_EQ(calls.open_calls(), 0U);
+}
+
+// ---- limits -------------------------------------------------------------------------------------
+
+constexpr std::string_view too_many =
+    "the controller has too many unfinished broadcasts; wait for some of them to end";
+
+TEST(BroadcastLimits, ACallTooManyIsRefusedAndTheOpenOnesGoOn) {
+  TestBroadcasts calls(2, {.calls_max = 1});
+  calls.plain("m", {0});
+  EXPECT_EQ(calls.plain("n", {0, 1}),
+            (Lines{"fail leg n of e0: RuntimeError", "fail leg n of e1: RuntimeError"}));
+  EXPECT_EQ(calls.coalescing("n", {0, 1}),
+            (Lines{"note n", "answer n for e0=0 e1=1 with, " + std::string(too_many)}));
+  EXPECT_EQ(calls.reply("m", 0, "zero"), Lines{"forward from e0: zero"});
+  EXPECT_EQ(calls.plain("n", {0}), Lines{"legs n to e0"}) << "there is room again";
+}
+
+TEST(BroadcastLimits, LegsAreCounted) {
+  TestBroadcasts calls(3, {.legs_max = 3});
+  calls.plain("m", {0, 1});
+  EXPECT_EQ(calls.plain("n", {0, 1}).size(), 2U);
+  EXPECT_EQ(calls.open_legs(), 2U);
+  EXPECT_EQ(calls.plain("o", {2}), Lines{"legs o to e2"});
+}
+
+TEST(BroadcastLimits, BytesOfRequestsAndCollectedRepliesAreBounded) {
+  TestBroadcasts calls(2, {.bytes_max = 1000});
+  calls.coalescing("m", {0, 1});
+  EXPECT_EQ(calls.reply("m", 0, std::string(2000, 'x')), Lines{});
+  const Lines answer = calls.reply("m", 1, "one");
+  ASSERT_EQ(answer.size(), 1U);
+  EXPECT_NE(answer[0].find("with one, the collected results of this broadcast are larger"),
+            std::string::npos);
+  const std::string big(2000, 'b');
+  EXPECT_EQ(calls.plain(big, {0}), Lines{"fail leg " + big + " of e0: RuntimeError"});
+  EXPECT_EQ(calls.open_calls(), 0U);
 }
 
 /// All calls by the plainest means; it says what the machine has to answer.
@@ -224,10 +285,11 @@ class NaiveBroadcasts {
   Lines leave(int engine) {
     engines_.erase(engine);
     Lines out;
-    for (auto at = calls_.begin(); at != calls_.end();) {
+    for (auto at = calls_.begin(); at != calls_.end();) {  // names are in the order of submission
       const auto leg = at->second.legs.find(engine);
       if (leg != at->second.legs.end() && leg->second == open) {
         leg->second = lost;
+        at->second.told = false;
         lose(at->second,
              "Engine '" + target(engine).uuid + "' died while running task '" + at->first + "'");
       }
@@ -238,6 +300,7 @@ class NaiveBroadcasts {
   Lines submit(const std::string& id, bool coalescing, const std::vector<int>& engines) {
     Lines out;
     Call call{.coalescing = coalescing};
+    std::string legs;
     for (const int engine : engines) {
       if (call.legs.contains(engine)) {
         continue;
@@ -245,12 +308,18 @@ class NaiveBroadcasts {
       call.order.push_back(engine);
       call.legs[engine] = engines_.contains(engine) ? open : lost;
       if (engines_.contains(engine)) {
-        out.push_back("leg " + id + " to " + target(engine).uuid);
+        legs += " " + target(engine).uuid;
       } else if (coalescing) {
         lose(call, "Engine '" + target(engine).uuid + "' is not registered with this controller");
       } else {
         out.push_back("fail leg " + id + " of " + target(engine).uuid + ": EngineError");
       }
+    }
+    if (coalescing) {
+      out.push_back("note " + id);
+    }
+    if (!legs.empty()) {
+      out.push_back("legs " + id + " to" + legs);
     }
     ended(calls_.emplace(id, std::move(call)).first, out);
     return out;
@@ -283,6 +352,7 @@ class NaiveBroadcasts {
     std::map<int, std::string> legs{};
     std::set<int> failed{};
     std::string failure{};
+    bool told{true};
   };
   static void lose(Call& call, const std::string& why) {
     if (call.failure.empty()) {
@@ -312,7 +382,8 @@ class NaiveBroadcasts {
         ++count;
       }
       out.push_back("answer " + at->first + " for" + targets + " with" + replies + failed +
-                    (call.failure.empty() ? "" : ", " + call.failure));
+                    (call.failure.empty() ? "" : ", " + call.failure) +
+                    (call.told ? "" : ", for the record"));
     }
     return calls_.erase(at);
   }
@@ -327,7 +398,8 @@ TEST(BroadcastProperty, AnswersAsANaiveModelDoes) {
   TestBroadcasts calls;
   NaiveBroadcasts naive;
   int next = 0;
-  const auto recent = [&] { return "m" + std::to_string(next - static_cast<int>(rng.below(6))); };
+  const auto name = [](int number) { return "m" + std::to_string(1'000'000 + number); };
+  const auto recent = [&] { return name(next - static_cast<int>(rng.below(6))); };
   for (int step = 0; step < 6000; ++step) {
     const int engine = static_cast<int>(rng.below(6));
     Lines got;
@@ -346,7 +418,7 @@ TEST(BroadcastProperty, AnswersAsANaiveModelDoes) {
       case 2: {
         std::vector<int> engines(rng.below(5));
         std::ranges::generate(engines, [&] { return static_cast<int>(rng.below(6)); });
-        const std::string id = "m" + std::to_string(++next);
+        const std::string id = name(++next);
         const bool coalescing = rng.below(2) == 0;
         got = calls.submit(id, coalescing, engines);
         expected = naive.submit(id, coalescing, engines);

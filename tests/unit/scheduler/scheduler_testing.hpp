@@ -48,8 +48,15 @@ inline std::string line(const NoteSubmission& action) {
 inline std::string line(const TaskLog& action) {
   return "log: " + action.text;
 }
-inline std::string line(const SendLeg& action) {
-  return "leg " + action.msg_id + " to " + action.target.uuid;
+inline std::string line(const NoteCall& action) {
+  return "note " + action.msg_id;
+}
+inline std::string line(const SendLegs& action) {
+  std::string out = "legs " + action.msg_id + " to";
+  for (const auto& target : *action.targets) {
+    out += " " + target.uuid;
+  }
+  return out;
 }
 inline std::string line(const ForwardLeg& action) {
   return "forward from " + std::string(action.reply.identity(0)) + ": " +
@@ -60,7 +67,7 @@ inline std::string line(const FailLeg& action) {
 }
 inline std::string line(const SendCoalesced& action) {
   std::string out = "answer " + action.msg_id + " for";
-  for (const auto& target : action.targets) {
+  for (const auto& target : *action.targets) {
     out += " " + target.uuid + "=" + std::to_string(target.id.value);
   }
   out += " with";
@@ -70,7 +77,8 @@ inline std::string line(const SendCoalesced& action) {
   if (action.failed_reply) {
     out += ", failed " + std::to_string(*action.failed_reply);
   }
-  return action.failure ? out + ", " + action.failure->evalue : out;
+  out += action.failure ? ", " + action.failure->evalue : "";
+  return action.tell_client ? out : out + ", for the record";
 }
 
 template <class Action>
