@@ -57,13 +57,14 @@ struct Controller::Parts {
         lock(std::move(held)),
         signer(std::move(keyed)),
         hub(context, signer, hub_options(options), make_store(options), log),
-        tasks(context, signer, task_options(options), hub.inbox(), log),
+        tasks(signer, task_options(options), hub.inbox(), log),
         relays(context, signer, hub.inbox(), log),
         broadcasts(context, signer, hub.inbox(), log) {}
 
   Result<void> listen(ConnectionInfo client, ConnectionInfo engine);
   Result<void> take_pools(const ConnectionInfo& client, const ConnectionInfo& engine);
-  Result<void> bind(Socket& socket, const std::string& ip, PortPool& pool, int& port);
+  template <class Listening>
+  Result<void> bind(Listening& socket, const std::string& ip, PortPool& pool, int& port);
   void announce() const;
   void start_threads();
   template <class Reactor>
@@ -89,7 +90,8 @@ struct Controller::Parts {
   std::vector<std::jthread> threads{};
 };
 
-Result<void> Controller::Parts::bind(Socket& socket,
+template <class Listening>
+Result<void> Controller::Parts::bind(Listening& socket,
                                      const std::string& ip,
                                      PortPool& pool,
                                      int& port) {

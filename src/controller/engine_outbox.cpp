@@ -16,7 +16,7 @@ SendResult EngineOutbox::try_send(const std::string& engine_uuid, const Message&
   const std::array<std::string_view, 2> route{
       engine_uuid, request.identity_count() > 0 ? request.identity(0) : std::string_view{}};
   const std::size_t ids = request.identity_count() > 0 ? 2 : 1;
-  return socket_.send(std::span(route).first(ids), request.frames(), request.identity_count());
+  return send_(std::span(route).first(ids), request.frames(), request.identity_count());
 }
 
 void EngineOutbox::send(TimePoint now,

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <functional>
+#include <span>
 #include <string>
 #include <unordered_map>
 
@@ -22,7 +23,13 @@ class EngineOutbox {
   using GiveUp = std::function<void(
       const std::string& engine_uuid, const std::string& msg_id, const Message&)>;
 
-  EngineOutbox(Socket& socket, GiveUp give_up) : socket_(socket), give_up_(std::move(give_up)) {}
+  /// `socket` is a ROUTER: it sends frames with the engine's uuid as the first one.
+  template <class Router>
+  EngineOutbox(Router& socket, GiveUp give_up)
+      : send_([&socket](std::span<const std::string_view> first,
+                        const Frames& rest,
+                        std::size_t from) { return socket.send(first, rest, from); }),
+        give_up_(std::move(give_up)) {}
 
   /// Sends `[engine, client, <IDS|MSG>, ...]`, where client is the request's first identity, if it
   /// has one.
@@ -44,7 +51,7 @@ class EngineOutbox {
   };
   SendResult try_send(const std::string& engine_uuid, const Message& request);
 
-  Socket& socket_;
+  std::function<SendResult(std::span<const std::string_view>, const Frames&, std::size_t)> send_;
   GiveUp give_up_;
   std::unordered_map<std::string, std::deque<Kept>> kept_;
 };

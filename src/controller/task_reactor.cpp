@@ -10,25 +10,21 @@ namespace ipf {
 
 namespace {
 
-/// Messages taken from one socket before the other one gets its turn.
-constexpr int burst = 256;
-
 bool is_request(std::string_view type) {
   return type == "apply_request" || type == "execute_request";
 }
 
 }  // namespace
 
-TaskReactor::TaskReactor(NetContext& context,
-                         const Signer& signer,
+TaskReactor::TaskReactor(const Signer& signer,
                          const TaskMachineOptions& options,
                          HubMailbox& hub,
                          Log& log)
     : signer_(signer),
       hub_(hub),
       log_(log),
-      clients_(context, SocketKind::router, {.identity = "task_in"}),
-      engines_(context, SocketKind::router, {.identity = "task_out", .mandatory = true}),
+      clients_(loop_, "task queue", {.identity = "task_in"}, log),
+      engines_(loop_, "task queue for engines", {.identity = "task_out"}, log),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
       machine_(options),
       outbox_(engines_,
@@ -36,28 +32,27 @@ TaskReactor::TaskReactor(NetContext& context,
                      const std::string& msg_id,
                      const Message& /*request*/) { undeliverable_.push_back(msg_id); }),
       session_(new_session_id(), user_name(), signer),
-      rejections_(log, "task") {}
+      rejections_(log, "task") {
+  loop_.add(wakeup_.fd(), EPOLLIN, *this);
+}
+
+void TaskReactor::on_io(std::uint32_t /*events*/) {
+  wakeup_.drain();
+  woken_ = true;
+}
 
 void TaskReactor::run(const std::stop_token& stop) {
-  Poller poller;
-  const auto clients_at = poller.add(clients_);
-  const auto engines_at = poller.add(engines_);
-  const auto wakeup_at = poller.add_fd(wakeup_.fd());
   while (!stop.stop_requested()) {
     TimePoint now = steady_now();
-    poller.wait(now, std::min({machine_.next_deadline(), outbox_.next_deadline(now),
-                               hub_.next_deadline()}));
+    loop_.wait(now,
+               std::min({machine_.next_deadline(), outbox_.next_deadline(now), hub_.next_deadline(),
+                         clients_.next_deadline(), engines_.next_deadline()}));
     now = steady_now();
-    if (poller.ready(wakeup_at)) {
-      wakeup_.drain();
+    if (std::exchange(woken_, false)) {
       take_commands(now);
     }
-    if (poller.ready(engines_at)) {
-      receive_replies(now);
-    }
-    if (poller.ready(clients_at)) {
-      receive_requests(now);
-    }
+    receive_replies(now);
+    receive_requests(now);
     if (outbox_.next_deadline(now) != TimePoint::never()) {
       outbox_.retry(now);
       for (auto& msg_id : std::exchange(undeliverable_, {})) {
@@ -67,6 +62,10 @@ void TaskReactor::run(const std::stop_token& stop) {
     if (machine_.next_deadline() <= now) {
       step(now, TaskTimePassed{});
     }
+    clients_.check_deadlines(now);
+    engines_.check_deadlines(now);
+    engines_.flush();
+    clients_.flush();
     hub_.flush(now);
   }
 }
@@ -98,11 +97,7 @@ void TaskReactor::obey(TimePoint now, ResubmitTask& command) {
 }
 
 void TaskReactor::receive_requests(TimePoint now) {
-  for (int i = 0; i < burst; ++i) {
-    auto frames = clients_.receive();
-    if (!frames) {
-      return;
-    }
+  while (auto frames = clients_.receive()) {
     auto message = accept_message(std::move(*frames), signer_, replays_);
     if (!message) {
       rejections_.note(now, "a request", message.error());
@@ -148,11 +143,7 @@ void TaskReactor::refuse(const Message& request,
 }
 
 void TaskReactor::receive_replies(TimePoint now) {
-  for (int i = 0; i < burst; ++i) {
-    auto frames = engines_.receive();
-    if (!frames) {
-      return;
-    }
+  while (auto frames = engines_.receive()) {
     auto message = verify_message(std::move(*frames), signer_);
     if (!message) {
       rejections_.note(now, "a reply", message.error());

@@ -9,9 +9,9 @@
 #include "controller/hub_link.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
-#include "net/poller.hpp"
-#include "net/socket.hpp"
+#include "net/io_loop.hpp"
 #include "net/wakeup.hpp"
+#include "net/zmtp_router.hpp"
 #include "protocol/header_reader.hpp"
 #include "protocol/session.hpp"
 #include "scheduler/task_machine.hpp"
@@ -21,16 +21,12 @@ namespace ipf {
 /// Sockets and clock of the task scheduler: receives, verifies, reads the few fields that matter,
 /// steps the TaskMachine and performs its actions. run() is the thread; commands() is the only
 /// member that other threads may use meanwhile.
-class TaskReactor {
+class TaskReactor : private IoHandler {
  public:
-  TaskReactor(NetContext& context,
-              const Signer& signer,
-              const TaskMachineOptions& options,
-              HubMailbox& hub,
-              Log& log);
+  TaskReactor(const Signer& signer, const TaskMachineOptions& options, HubMailbox& hub, Log& log);
 
-  [[nodiscard]] Socket& clients() { return clients_; }
-  [[nodiscard]] Socket& engines() { return engines_; }
+  [[nodiscard]] ZmtpRouter& clients() { return clients_; }
+  [[nodiscard]] ZmtpRouter& engines() { return engines_; }
   [[nodiscard]] TaskMailbox& commands() { return commands_; }
 
   void run(const std::stop_token& stop);
@@ -38,6 +34,7 @@ class TaskReactor {
   void wake() { wakeup_.signal(); }
 
  private:
+  void on_io(std::uint32_t events) override;
   void take_commands(TimePoint now);
   void obey(TimePoint now, EngineAnnounced& command);
   void obey(TimePoint now, EngineRetired& command);
@@ -56,9 +53,11 @@ class TaskReactor {
   const Signer& signer_;
   HubLink hub_;
   Log& log_;
-  Socket clients_;
-  Socket engines_;
+  IoLoop loop_;
+  ZmtpRouter clients_;
+  ZmtpRouter engines_;
   Wakeup wakeup_;
+  bool woken_{false};
   TaskMailbox commands_;
   TaskMachine machine_;
   EngineOutbox outbox_;

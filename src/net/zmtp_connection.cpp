@@ -1,0 +1,254 @@
+#include "net/zmtp_connection.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <utility>
+
+#include "net/zmtp_router.hpp"
+
+namespace ipf {
+
+namespace {
+/// Blocks of small frames are not kept beyond this, so that an idle peer costs nothing.
+constexpr std::size_t spare_max = std::size_t{64} << 10U;
+constexpr std::size_t block_max = std::size_t{1} << 20U;
+}  // namespace
+
+// ---- SendQueue ----------------------------------------------------------------------------------
+
+std::string& SendQueue::tail() {
+  if (segments_.empty() || segments_.back().large.owner != nullptr ||
+      segments_.back().bytes.size() >= block_max) {
+    segments_.emplace_back();
+    segments_.back().bytes = std::move(spare_);
+    spare_.clear();
+  }
+  return segments_.back().bytes;
+}
+
+void SendQueue::add_frame(std::string_view bytes, bool more) {
+  std::string& block = tail();
+  const std::size_t before = block.size();
+  append_zmtp_header(block, bytes.size(), more);
+  block += bytes;
+  size_ += block.size() - before;
+}
+
+void SendQueue::add_frame(SharedBytes bytes, bool more) {
+  std::string& block = tail();
+  const std::size_t before = block.size();
+  append_zmtp_header(block, bytes.bytes.size(), more);
+  size_ += block.size() - before + bytes.bytes.size();
+  segments_.push_back({.bytes = {}, .large = std::move(bytes)});
+}
+
+bool SendQueue::write_to(int fd) {
+  while (size_ > 0) {
+    std::array<iovec, 64> parts{};
+    std::size_t count = 0;
+    for (auto segment = segments_.begin(); segment != segments_.end() && count < parts.size();
+         ++segment) {
+      std::string_view bytes = segment->view();
+      if (count == 0) {
+        bytes.remove_prefix(written_);
+      }
+      parts[count++] = {.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
+    }
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = count;
+    const ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return errno == EAGAIN;
+    }
+    consume(static_cast<std::size_t>(sent));
+  }
+  return true;
+}
+
+void SendQueue::consume(std::size_t count) {
+  size_ -= count;
+  while (!segments_.empty()) {
+    Segment& first = segments_.front();
+    const std::size_t left = first.view().size() - written_;
+    if (count < left) {
+      written_ += count;
+      return;
+    }
+    count -= left;
+    written_ = 0;
+    if (first.large.owner == nullptr && first.bytes.capacity() <= spare_max) {
+      spare_ = std::move(first.bytes);
+      spare_.clear();
+    }
+    segments_.pop_front();
+  }
+}
+
+// ---- ZmtpConnection -----------------------------------------------------------------------------
+
+ZmtpConnection::ZmtpConnection(ZmtpRouter& router,
+                               int fd,
+                               std::string address,
+                               TimePoint handshake_deadline)
+    : router_(router),
+      fd_(fd),
+      address_(std::move(address)),
+      handshake_deadline_(handshake_deadline),
+      session_(router.session_options_) {
+  out_.add_raw(session_.hello());
+}
+
+ZmtpConnection::~ZmtpConnection() {
+  close(fd_);
+}
+
+void ZmtpConnection::introduce(std::string identity) {
+  identity_ = std::move(identity);
+  session_.set_name(identity_);
+  introduced_ = true;
+}
+
+void ZmtpConnection::challenge(TimePoint deadline) {
+  if (read(); dropped_ || proof_deadline_ != TimePoint::never()) {
+    return;
+  }
+  proof_deadline_ = deadline;
+  std::string ping;
+  append_zmtp_ping(ping);
+  out_.add_raw(ping);
+  flush();
+}
+
+void ZmtpConnection::on_io(std::uint32_t events) {
+  if ((events & EPOLLOUT) != 0) {
+    flush();
+  }
+  // With EPOLLHUP or EPOLLERR the read tells the end, after the bytes that came before it.
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !dropped_) {
+    read();
+  }
+}
+
+void ZmtpConnection::read() {
+  // Two rounds only: then the other peers get their turn.
+  for (int round = 0; round < 2; ++round) {
+    const std::span<char> room = session_.room();
+    std::vector<char>& scratch = router_.scratch_;
+    char* target = room.empty() ? scratch.data() : room.data();
+    const std::size_t space = room.empty() ? scratch.size() : room.size();
+    const ssize_t got = recv(fd_, target, space, MSG_DONTWAIT);
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0 && (errno == EAGAIN)) {
+      return;
+    }
+    if (got <= 0) {
+      router_.drop(*this, {});
+      return;
+    }
+    const auto count = static_cast<std::size_t>(got);
+    if (!room.empty()) {
+      session_.filled(count, router_.arrived_);
+      router_.take_arrived();
+    } else if (!digest({target, count})) {
+      return;
+    }
+    if (count < space || dropped_) {
+      return;
+    }
+  }
+}
+
+bool ZmtpConnection::digest(std::string_view bytes) {
+  std::string answer;
+  const std::uint64_t pongs = session_.pongs();
+  auto fed = session_.feed(bytes, router_.arrived_, answer);
+  if (fed && session_.ready() && !introduced_) {
+    if (!router_.introduce(*this)) {
+      park();
+      return false;
+    }
+    fed = session_.feed({}, router_.arrived_, answer);
+  }
+  if (!fed) {
+    router_.drop(*this, fed.error().message);
+    return false;
+  }
+  if (!answer.empty()) {
+    out_.add_raw(answer);
+    flush();
+  }
+  router_.take_arrived();
+  if (proof_deadline_ != TimePoint::never() && session_.pongs() != pongs) {
+    proof_deadline_ = TimePoint::never();
+    router_.refuse_claims(*this);
+  }
+  return true;
+}
+
+void ZmtpConnection::park() {
+  parked_ = true;
+  watch();
+}
+
+void ZmtpConnection::start() {
+  parked_ = false;
+  if (digest({})) {
+    watch();
+  }
+}
+
+bool ZmtpConnection::queue(std::span<const std::string_view> first,
+                           const Frames& rest,
+                           std::size_t from) {
+  for (std::size_t i = 1; i < first.size(); ++i) {
+    out_.add_frame(first[i], i + 1 < first.size() || from < rest.size());
+  }
+  for (std::size_t i = from; i < rest.size(); ++i) {
+    const bool more = i + 1 < rest.size();
+    if (rest.is_packed(i)) {
+      out_.add_frame(rest[i], more);
+    } else {
+      out_.add_frame(rest.shared(i), more);
+    }
+  }
+  return !std::exchange(dirty_, true);
+}
+
+void ZmtpConnection::flush() {
+  dirty_ = false;
+  if (!out_.write_to(fd_)) {
+    router_.drop(*this, {});
+    return;
+  }
+  if (out_.size() > router_.options_.unsent_bytes_max) {
+    router_.drop(*this, "it does not read: " + std::to_string(out_.size()) + " bytes wait for it");
+    return;
+  }
+  watch();
+}
+
+void ZmtpConnection::watch() {
+  std::uint32_t wanted = 0;
+  if (!parked_ && out_.size() <= router_.options_.unsent_bytes_max / 2) {
+    wanted |= EPOLLIN;
+  }
+  if (!out_.empty()) {
+    wanted |= EPOLLOUT;
+  }
+  if (wanted != watched_) {
+    watched_ = wanted;
+    router_.loop_.change(fd_, wanted, *this);
+  }
+}
+
+}  // namespace ipf

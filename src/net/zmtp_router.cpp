@@ -1,0 +1,317 @@
+#include "net/zmtp_router.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utility>
+
+#include "net/zmtp_connection.hpp"
+
+namespace ipf {
+
+namespace {
+
+constexpr std::size_t scratch_size = std::size_t{128} << 10U;
+constexpr Duration accept_pause = std::chrono::seconds(1);
+constexpr Duration proof_time = std::chrono::seconds(3);
+constexpr Duration log_distance = std::chrono::seconds(10);
+
+std::string errno_text() {
+  return std::strerror(errno);  // NOLINT(concurrency-mt-unsafe): glibc's is safe
+}
+
+std::string address_text(const sockaddr_storage& address, socklen_t size) {
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
+  if (getnameinfo(reinterpret_cast<const sockaddr*>(&address), size, host.data(), host.size(),
+                  port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return "?";
+  }
+  return std::string(host.data()) + ":" + port.data();
+}
+
+void set_option(int fd, int level, int name, int value) {
+  // An option that this kernel lacks costs speed or patience, not correctness.
+  [[maybe_unused]] const int ignored = setsockopt(fd, level, name, &value, sizeof value);
+}
+
+/// A peer whose machine vanished is noticed after two minutes; heartbeats are faster for engines.
+void tune(int fd) {
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+}
+
+}  // namespace
+
+class ZmtpRouter::Listener final : public IoHandler {
+ public:
+  Listener(ZmtpRouter& router, int fd) : router_(router), fd_(fd) {
+    router_.loop_.add(fd_, EPOLLIN, *this);
+  }
+  ~Listener() override {
+    router_.loop_.remove(fd_, *this);
+    close(fd_);
+  }
+  void on_io(std::uint32_t /*events*/) override { router_.accept_all(fd_); }
+  void pause() { router_.loop_.change(fd_, 0, *this); }
+  void resume() { router_.loop_.change(fd_, EPOLLIN, *this); }
+
+ private:
+  ZmtpRouter& router_;
+  int fd_;
+};
+
+ZmtpRouter::ZmtpRouter(IoLoop& loop, std::string name, const Options& options, Log& log)
+    : loop_(loop),
+      name_(std::move(name)),
+      options_(options),
+      session_options_{.identity = options.identity,
+                       .message_bytes_max = options.message_bytes_max},
+      log_(log),
+      scratch_(scratch_size) {}
+
+ZmtpRouter::~ZmtpRouter() {
+  flush();
+  for (const auto& [fd, connection] : connections_) {
+    loop_.remove(fd, *connection);
+  }
+}
+
+Result<int> ZmtpRouter::bind(std::string_view interface, int port) {
+  const std::string url = std::string(interface) + ":" + (port == 0 ? "*" : std::to_string(port));
+  const auto failed = [&](const std::string& why, ErrorCode code = ErrorCode::io) {
+    return unexpected(code, "cannot listen on " + url + ": " + why);
+  };
+  constexpr std::string_view scheme = "tcp://";
+  if (!interface.starts_with(scheme)) {
+    return failed("only tcp:// is possible", ErrorCode::invalid_argument);
+  }
+  std::string host(interface.substr(scheme.size()));
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  }
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (const int failure = getaddrinfo(host == "*" ? "0.0.0.0" : host.c_str(),
+                                      std::to_string(port).c_str(), &hints, &found);
+      failure != 0) {
+    return failed(gai_strerror(failure));
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    return failed(errno_text());
+  }
+  set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  sockaddr_storage bound{};
+  socklen_t size = sizeof bound;
+  if (::bind(fd, found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd, 4096) != 0 ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
+    const auto code = errno == EADDRINUSE ? ErrorCode::unavailable : ErrorCode::io;
+    const std::string why = errno_text();
+    close(fd);
+    return failed(why, code);
+  }
+  listeners_.push_back(std::make_unique<Listener>(*this, fd));
+  const std::string text = address_text(bound, size);
+  return std::stoi(text.substr(text.rfind(':') + 1));
+}
+
+void ZmtpRouter::accept_all(int listening_fd) {
+  for (int i = 0; i < 64; ++i) {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    const int fd = accept4(listening_fd, reinterpret_cast<sockaddr*>(&peer), &size,
+                           SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        pause_accepting(std::strerror(errno));  // NOLINT(concurrency-mt-unsafe)
+        return;
+      }
+      if (errno == EINTR || errno == ECONNABORTED) {
+        continue;
+      }
+      return;
+    }
+    if (connections_.size() >= options_.connections_max) {
+      close(fd);
+      pause_accepting("too many connections");
+      return;
+    }
+    add_connection(fd, address_text(peer, size));
+  }
+}
+
+void ZmtpRouter::pause_accepting(const char* why) {
+  const TimePoint now = steady_now();
+  for (const auto& listener : listeners_) {
+    listener->pause();
+  }
+  accept_again_ = now + accept_pause;
+  if (now >= quiet_until_) {
+    quiet_until_ = now + log_distance;
+    log_.error(name_ + ": new connections must wait: " + why + " (" +
+               std::to_string(connections_.size()) + " are open)");
+  }
+}
+
+void ZmtpRouter::add_connection(int fd, std::string address) {
+  tune(fd);
+  const TimePoint deadline = steady_now() + options_.handshake_time;
+  auto connection = std::make_unique<ZmtpConnection>(*this, fd, std::move(address), deadline);
+  loop_.add(fd, EPOLLIN, *connection);
+  ZmtpConnection& added = *connection;
+  connections_.emplace(fd, std::move(connection));
+  handshakes_.emplace_back(deadline, fd);
+  added.flush();
+}
+
+bool ZmtpRouter::introduce(ZmtpConnection& connection) {
+  std::string identity = connection.session().peer_identity();
+  if (identity.empty()) {  // a name as libzmq makes them: five bytes, the first one zero
+    const std::uint32_t number = next_name_++;
+    identity.assign(1, '\0');
+    for (const unsigned shift : {24U, 16U, 8U, 0U}) {
+      identity += static_cast<char>((number >> shift) & 0xffU);
+    }
+  }
+  if (const auto holder = by_identity_.find(identity); holder != by_identity_.end()) {
+    const TimePoint deadline = steady_now() + proof_time;
+    challenges_.emplace_back(deadline, holder->second->fd());
+    holder->second->challenge(deadline);
+  }
+  if (!by_identity_.emplace(identity, &connection).second) {
+    claims_.emplace(std::move(identity), &connection);
+    return false;
+  }
+  connection.introduce(std::move(identity));
+  return true;
+}
+
+void ZmtpRouter::drop(ZmtpConnection& connection, std::string_view why) {
+  const auto held = connections_.find(connection.fd());
+  if (connection.dropped() || held == connections_.end()) {
+    return;
+  }
+  if (const TimePoint now = steady_now(); !why.empty() && now >= quiet_until_) {
+    quiet_until_ = now + log_distance;
+    log_.warning(name_ + ": closed the connection of " + connection.address() + ": " +
+                 std::string(why));
+  }
+  connection.mark_dropped();
+  loop_.remove(connection.fd(), connection);
+  discarded_.push_back(std::move(held->second));
+  connections_.erase(held);
+  if (connection.parked()) {
+    std::erase_if(claims_, [&](const auto& claim) { return claim.second == &connection; });
+  }
+  if (connection.introduced()) {
+    by_identity_.erase(connection.identity());
+    settle_claims(connection.identity());
+  }
+}
+
+void ZmtpRouter::settle_claims(const std::string& identity) {
+  if (const auto claim = claims_.find(identity); claim != claims_.end()) {
+    ZmtpConnection& next = *claim->second;
+    claims_.erase(claim);
+    next.start();
+  }
+}
+
+void ZmtpRouter::refuse_claims(const ZmtpConnection& holder) {
+  for (auto claim = claims_.find(holder.identity()); claim != claims_.end();
+       claim = claims_.find(holder.identity())) {
+    ZmtpConnection& claimant = *claim->second;
+    claims_.erase(claim);
+    drop(claimant, "its identity belongs to another connection");
+  }
+}
+
+void ZmtpRouter::take_arrived() {
+  std::move(arrived_.begin(), arrived_.end(), std::back_inserter(inbox_));
+  arrived_.clear();
+}
+
+std::optional<Frames> ZmtpRouter::receive() {
+  if (inbox_.empty()) {
+    return std::nullopt;
+  }
+  Frames frames = std::move(inbox_.front());
+  inbox_.pop_front();
+  return frames;
+}
+
+SendResult ZmtpRouter::send(std::span<const std::string_view> first,
+                            const Frames& rest,
+                            std::size_t from) {
+  const std::string_view identity = first.empty() ? rest[from] : first.front();
+  const auto found = by_identity_.find(identity);
+  if (found == by_identity_.end()) {
+    return SendResult::unroutable;
+  }
+  if (found->second->queue(first, rest, first.empty() ? from + 1 : from)) {
+    dirty_.push_back(found->second);
+  }
+  return SendResult::sent;
+}
+
+void ZmtpRouter::flush() {
+  for (std::size_t i = 0; i < dirty_.size(); ++i) {
+    if (!dirty_[i]->dropped()) {
+      dirty_[i]->flush();
+    }
+  }
+  dirty_.clear();
+  discarded_.clear();
+}
+
+void ZmtpRouter::check_deadlines(TimePoint now) {
+  while (!handshakes_.empty() && handshakes_.front().first <= now) {
+    const auto [deadline, fd] = handshakes_.front();
+    handshakes_.pop_front();
+    const auto found = connections_.find(fd);
+    if (found != connections_.end() && !found->second->introduced() &&
+        found->second->handshake_deadline() == deadline) {
+      drop(*found->second, "no handshake in time");
+    }
+  }
+  while (!challenges_.empty() && challenges_.front().first <= now) {
+    const auto found = connections_.find(challenges_.front().second);
+    challenges_.pop_front();
+    if (found != connections_.end() && found->second->overdue(now)) {
+      drop(*found->second, "another connection claims its identity and it gives no sign of life");
+    }
+  }
+  if (accept_again_ <= now) {
+    accept_again_ = TimePoint::never();
+    for (const auto& listener : listeners_) {
+      listener->resume();
+    }
+  }
+}
+
+TimePoint ZmtpRouter::next_deadline() const {
+  return std::min({handshakes_.empty() ? TimePoint::never() : handshakes_.front().first,
+                   challenges_.empty() ? TimePoint::never() : challenges_.front().first,
+                   accept_again_});
+}
+
+std::string ZmtpRouter::peer_address(std::string_view identity) const {
+  const auto found = by_identity_.find(identity);
+  return found == by_identity_.end() ? std::string{} : found->second->address();
+}
+
+}  // namespace ipf

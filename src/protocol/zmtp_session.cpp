@@ -1,0 +1,289 @@
+#include "protocol/zmtp_session.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "core/log.hpp"
+
+namespace ipf {
+
+namespace {
+
+constexpr std::size_t greeting_size = 64;
+constexpr std::uint8_t flag_more = 1;
+constexpr std::uint8_t flag_long = 2;
+constexpr std::uint8_t flag_command = 4;
+
+std::uint8_t byte_at(std::string_view bytes, std::size_t index) {
+  return static_cast<std::uint8_t>(bytes[index]);
+}
+
+std::uint64_t read_big_endian(std::string_view bytes) {
+  std::uint64_t out = 0;
+  for (const char byte : bytes) {
+    out = (out << 8U) | static_cast<std::uint8_t>(byte);
+  }
+  return out;
+}
+
+void append_big_endian(std::string& out, std::uint64_t value, unsigned bytes) {
+  for (unsigned i = bytes; i-- > 0;) {
+    out += static_cast<char>((value >> (8U * i)) & 0xffU);
+  }
+}
+
+/// Both ASCII; property names are compared without case.
+bool same_name(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+void append_property(std::string& out, std::string_view name, std::string_view value) {
+  append_big_endian(out, name.size(), 1);
+  out += name;
+  append_big_endian(out, value.size(), 4);
+  out += value;
+}
+
+void append_command(std::string& out, std::string_view body) {
+  const bool is_long = body.size() > 255;
+  out += static_cast<char>(is_long ? flag_command | flag_long : flag_command);
+  append_big_endian(out, body.size(), is_long ? 8 : 1);
+  out += body;
+}
+
+Unexpected violation(std::string text) {
+  return unexpected(ErrorCode::malformed, std::move(text));
+}
+
+/// What a ROUTER may talk to.
+bool fits_router(std::string_view socket_type) {
+  return socket_type == "DEALER" || socket_type == "ROUTER" || socket_type == "REQ";
+}
+
+}  // namespace
+
+void append_zmtp_header(std::string& out, std::size_t size, bool more) {
+  const bool is_long = size > 255;
+  out += static_cast<char>((more ? flag_more : 0U) | (is_long ? flag_long : 0U));
+  append_big_endian(out, size, is_long ? 8 : 1);
+}
+
+void append_zmtp_ping(std::string& out) {
+  append_command(out, std::string_view("\4PING\0\0", 7));  // with no time to live
+}
+
+ZmtpSession::ZmtpSession(const Options& options) : options_(options) {}
+
+std::string ZmtpSession::hello() const {
+  std::string out("\xff\0\0\0\0\0\0\0\0\x7f\3\1NULL", 16);
+  out.resize(greeting_size, '\0');
+  std::string ready("\5READY");
+  append_property(ready, "Socket-Type", options_.socket_type);
+  append_property(ready, "Identity", options_.identity);
+  append_command(out, ready);
+  return out;
+}
+
+Result<void> ZmtpSession::feed(std::string_view bytes,
+                               std::vector<Frames>& messages,
+                               std::string& answer) {
+  if (const std::span<char> space = room(); !space.empty()) {
+    const std::size_t count = std::min(space.size(), bytes.size());
+    std::memcpy(space.data(), bytes.data(), count);
+    filled(count, messages);
+    bytes.remove_prefix(count);
+  }
+  if (pending_.empty()) {
+    auto used = parse(bytes, messages, answer);
+    if (!used) {
+      return unexpected(used.error());
+    }
+    pending_.assign(bytes.substr(*used));
+    return {};
+  }
+  pending_ += bytes;
+  auto used = parse(pending_, messages, answer);
+  if (!used) {
+    return unexpected(used.error());
+  }
+  pending_.erase(0, *used);
+  return {};
+}
+
+Result<std::size_t> ZmtpSession::parse(std::string_view bytes,
+                                       std::vector<Frames>& messages,
+                                       std::string& answer) {
+  const std::size_t all = bytes.size();
+  if (stage_ == Stage::greeting) {
+    if (!bytes.empty() && byte_at(bytes, 0) != 0xff) {
+      return violation("this is no ZMTP greeting");
+    }
+    if (bytes.size() < greeting_size) {
+      return std::size_t{0};
+    }
+    IPF_TRY(take_greeting(bytes.substr(0, greeting_size)));
+    bytes.remove_prefix(greeting_size);
+  }
+  while (bytes.size() >= 2 && !(ready() && name_.empty())) {
+    const std::uint8_t flags = byte_at(bytes, 0);
+    const std::size_t header = (flags & flag_long) != 0 ? 9 : 2;
+    if ((flags & ~(flag_more | flag_long | flag_command)) != 0) {
+      return violation("frame with unknown flags");
+    }
+    if (bytes.size() < header) {
+      break;
+    }
+    const std::uint64_t size = read_big_endian(bytes.substr(1, header - 1));
+    if ((flags & flag_command) != 0) {
+      if (size > options_.command_bytes_max) {
+        return violation("command of " + std::to_string(size) + " bytes");
+      }
+      if (bytes.size() < header + size) {
+        break;
+      }
+      IPF_TRY(take_command(bytes.substr(header, size), answer));
+      bytes.remove_prefix(header + size);
+      continue;
+    }
+    if (stage_ != Stage::ready) {
+      return violation("message before the handshake");
+    }
+    const bool complete = bytes.size() - header >= size;
+    if (!complete && size <= large_frame) {
+      break;
+    }
+    IPF_TRY(begin_frame(size));
+    const bool more = (flags & flag_more) != 0;
+    bytes.remove_prefix(header);
+    if (size <= large_frame) {
+      builder_.add(bytes.substr(0, size));
+      bytes.remove_prefix(size);
+      end_frame(more, messages);
+      continue;
+    }
+    large_ = std::make_shared_for_overwrite<char[]>(size);  // NOLINT(modernize-avoid-c-arrays)
+    large_size_ = size;
+    large_filled_ = 0;
+    large_more_ = more;
+    const std::size_t here = std::min<std::size_t>(size, bytes.size());
+    std::memcpy(large_.get(), bytes.data(), here);
+    filled(here, messages);
+    bytes.remove_prefix(here);
+  }
+  return all - bytes.size();
+}
+
+Result<void> ZmtpSession::take_greeting(std::string_view greeting) {
+  if ((byte_at(greeting, 9) & 1U) == 0 || byte_at(greeting, 10) < 3) {
+    return violation("the peer speaks an older ZMTP than 3");
+  }
+  std::string_view mechanism = greeting.substr(12, 20);
+  mechanism = mechanism.substr(0, mechanism.find('\0'));
+  if (mechanism != "NULL") {
+    return violation("the peer wants the mechanism " + printable(mechanism) +
+                     ", this socket has none");
+  }
+  stage_ = Stage::handshake;
+  return {};
+}
+
+Result<void> ZmtpSession::take_command(std::string_view body, std::string& answer) {
+  const std::size_t name_size = body.empty() ? 0 : byte_at(body, 0);
+  if (body.size() < 1 + name_size) {
+    return violation("command without a name");
+  }
+  const std::string_view name = body.substr(1, name_size);
+  const std::string_view rest = body.substr(1 + name_size);
+  if (stage_ == Stage::handshake) {
+    if (name != "READY") {
+      return violation("command " + printable(name) + " instead of READY");
+    }
+    return take_ready(rest);
+  }
+  if (name == "PING" && rest.size() >= 2) {  // two bytes of time to live, then a context
+    std::string pong("\4PONG");
+    pong += rest.substr(2, 16);
+    append_command(answer, pong);
+  } else if (name == "PONG") {
+    ++pongs_;
+  }
+  return {};
+}
+
+Result<void> ZmtpSession::take_ready(std::string_view properties) {
+  std::string_view socket_type;
+  while (!properties.empty()) {
+    const std::size_t name_size = byte_at(properties, 0);
+    if (properties.size() < 1 + name_size + 4) {
+      return violation("READY with a cut property");
+    }
+    const std::string_view name = properties.substr(1, name_size);
+    const std::uint64_t value_size = read_big_endian(properties.substr(1 + name_size, 4));
+    properties.remove_prefix(1 + name_size + 4);
+    if (properties.size() < value_size) {
+      return violation("READY with a cut property");
+    }
+    const std::string_view value = properties.substr(0, value_size);
+    properties.remove_prefix(value_size);
+    if (same_name(name, "Socket-Type")) {
+      socket_type = value;
+    } else if (same_name(name, "Identity")) {
+      if (value.size() > options_.identity_bytes_max || value.starts_with('\0')) {
+        return violation("READY with an identity that is not allowed");
+      }
+      peer_identity_ = value;
+    }
+  }
+  if (!fits_router(socket_type)) {
+    return violation("a " + printable(socket_type) + " socket cannot talk to a ROUTER");
+  }
+  stage_ = Stage::ready;
+  return {};
+}
+
+Result<void> ZmtpSession::begin_frame(std::uint64_t size) {
+  if (!in_message_) {
+    in_message_ = true;
+    message_bytes_ = 0;
+    builder_.add(name_);
+  }
+  if (size > options_.message_bytes_max - message_bytes_ ||
+      builder_.size() >= options_.message_frames_max) {
+    return unexpected(ErrorCode::too_large,
+                      "a message is larger than " + std::to_string(options_.message_bytes_max) +
+                          " bytes or has more than " + std::to_string(options_.message_frames_max) +
+                          " frames");
+  }
+  message_bytes_ += size;
+  return {};
+}
+
+void ZmtpSession::end_frame(bool more, std::vector<Frames>& messages) {
+  if (!more) {
+    messages.push_back(builder_.finish());
+    in_message_ = false;
+    message_bytes_ = 0;
+  }
+}
+
+std::span<char> ZmtpSession::room() const {
+  return large_ == nullptr
+             ? std::span<char>{}
+             : std::span<char>{large_.get() + large_filled_, large_size_ - large_filled_};
+}
+
+void ZmtpSession::filled(std::size_t count, std::vector<Frames>& messages) {
+  large_filled_ += count;
+  if (large_filled_ < large_size_) {
+    return;
+  }
+  const std::string_view bytes{large_.get(), large_size_};
+  builder_.add(SharedBytes{std::move(large_), bytes});
+  large_ = nullptr;
+  end_frame(large_more_, messages);
+}
+
+}  // namespace ipf

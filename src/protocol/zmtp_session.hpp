@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.hpp"
+#include "protocol/frames.hpp"
+
+namespace ipf {
+
+/// The receiving half of one ZMTP 3 connection with the NULL mechanism, and what has to be answered
+/// on it (rfc.zeromq.org/spec/23, /37). Pure: bytes in, messages and control bytes out.
+///
+///   greeting   64 bytes: signature, version, mechanism
+///   handshake  one READY command: socket type and identity
+///   ready      frames of messages; PING is answered by PONG, other commands are ignored
+///
+/// Anything else is an Error and ends the connection: a peer of ZMTP 1 or 2, another mechanism, a
+/// socket type that does not fit, a message over the limits. libzmq before 4.0 is refused thereby.
+///
+/// Small frames are copied into the message's one block; a large one gets storage of its own, and
+/// its bytes can be received straight into it (room()).
+class ZmtpSession {
+ public:
+  struct Options {
+    std::string_view socket_type{"ROUTER"};
+    std::string identity{};
+    /// Bytes of all frames of one message.
+    std::size_t message_bytes_max{std::size_t{4} << 30U};
+    std::size_t message_frames_max{1'000'000};
+    std::size_t identity_bytes_max{255};
+    std::size_t command_bytes_max{65536};
+  };
+
+  explicit ZmtpSession(const Options& options);
+
+  /// What this side says first.
+  [[nodiscard]] std::string hello() const;
+
+  /// Takes received bytes, all of them. Complete messages are appended to `messages`, each with the
+  /// peer's identity as its first frame; bytes to be sent are appended to `answer`. After an Error
+  /// the connection is to be closed. When ready() turns true, what came behind the handshake waits
+  /// until set_name(); feed() once more then.
+  Result<void> feed(std::string_view bytes, std::vector<Frames>& messages, std::string& answer);
+
+  /// Where the next bytes may be received without a copy; empty unless a large frame is open. After
+  /// writing there, call filled() instead of feed().
+  [[nodiscard]] std::span<char> room() const;
+  void filled(std::size_t count, std::vector<Frames>& messages);
+
+  [[nodiscard]] bool ready() const { return stage_ == Stage::ready; }
+  /// Set once ready(): what the peer calls itself, empty if it leaves the name to us.
+  [[nodiscard]] const std::string& peer_identity() const { return peer_identity_; }
+  /// The first frame of all messages, not empty.
+  void set_name(std::string name) { name_ = std::move(name); }
+  /// Answers to append_zmtp_ping() so far.
+  [[nodiscard]] std::uint64_t pongs() const { return pongs_; }
+  /// Bytes held for a message that is not complete yet.
+  [[nodiscard]] std::size_t held_bytes() const { return pending_.size() + message_bytes_; }
+
+ private:
+  enum class Stage { greeting, handshake, ready };
+  static constexpr std::size_t large_frame = Frames::packed_frame_max;
+
+  /// Consumes what it can from the front; the number of bytes.
+  Result<std::size_t> parse(std::string_view bytes,
+                            std::vector<Frames>& messages,
+                            std::string& answer);
+  Result<void> take_greeting(std::string_view greeting);
+  Result<void> take_command(std::string_view body, std::string& answer);
+  Result<void> take_ready(std::string_view properties);
+  Result<void> begin_frame(std::uint64_t size);
+  void end_frame(bool more, std::vector<Frames>& messages);
+
+  const Options& options_;
+  Stage stage_{Stage::greeting};
+  std::string peer_identity_;
+  std::string name_;
+  std::string pending_;  ///< an incomplete greeting, command or small frame
+  FramesBuilder builder_;
+  std::size_t message_bytes_{};
+  bool in_message_{false};
+  std::uint64_t pongs_{};
+  // A large frame that is being received.
+  std::shared_ptr<char[]> large_{};  // NOLINT(modernize-avoid-c-arrays)
+  std::size_t large_size_{};
+  std::size_t large_filled_{};
+  bool large_more_{false};
+};
+
+/// Appends the header of a message frame of ZMTP 3.
+void append_zmtp_header(std::string& out, std::size_t size, bool more);
+
+/// Appends a PING, which a living peer of ZMTP 3.1 answers at once.
+void append_zmtp_ping(std::string& out);
+
+}  // namespace ipf
