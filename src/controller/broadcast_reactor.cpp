@@ -13,7 +13,6 @@ namespace ipf {
 
 namespace {
 
-constexpr int burst = 256;
 constexpr std::size_t targets_max = 100'000;
 
 struct BroadcastMetadata {
@@ -70,16 +69,13 @@ std::string with_targets(const Json& metadata, const std::vector<BroadcastTarget
 
 }  // namespace
 
-BroadcastReactor::BroadcastReactor(NetContext& context,
-                                   const Signer& signer,
-                                   HubMailbox& hub,
-                                   Log& log)
+BroadcastReactor::BroadcastReactor(const Signer& signer, HubMailbox& hub, Log& log)
     : log_(log),
       signer_(signer),
       hub_(hub),
       session_(new_session_id(), user_name(), signer),
-      clients_(context, SocketKind::router, {.identity = "sub_scheduler_0"}),
-      engines_(context, SocketKind::router, {.identity = "sub_scheduler_0", .mandatory = true}),
+      clients_(loop_, "broadcast", {.identity = "sub_scheduler_0"}, log),
+      engines_(loop_, "broadcast for engines", {.identity = "sub_scheduler_0"}, log),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
       outbox_(
           engines_,
@@ -90,26 +86,21 @@ BroadcastReactor::BroadcastReactor(NetContext& context,
       rejections_(log, "broadcast") {}
 
 void BroadcastReactor::run(const std::stop_token& stop) {
-  Poller poller;
-  const auto requests = poller.add(clients_);
-  const auto replies = poller.add(engines_);
-  const auto wakeup = poller.add_fd(wakeup_.fd());
   while (!stop.stop_requested()) {
     now_ = steady_now();
-    poller.wait(now_, std::min(outbox_.next_deadline(now_), hub_.next_deadline()));
+    loop_.wait(now_, std::min({outbox_.next_deadline(now_), hub_.next_deadline(),
+                               clients_.next_deadline(), engines_.next_deadline()}));
     now_ = steady_now();
-    if (poller.ready(wakeup)) {
-      wakeup_.drain();
-    }
+    wakeup_.take();
     take_commands();  // an engine that a client knows must be known here, too
-    if (poller.ready(replies)) {
-      receive_replies();
-    }
-    if (poller.ready(requests)) {
-      receive_requests();
-    }
+    receive_replies();
+    receive_requests();
     retry();
-    hub_.flush(now_);
+    clients_.check_deadlines(now_);
+    engines_.check_deadlines(now_);
+    hub_.flush(now_);  // first: who has an answer may ask the hub about it at once
+    engines_.flush();
+    clients_.flush();
   }
 }
 
@@ -137,11 +128,7 @@ void BroadcastReactor::take_commands() {
 }
 
 void BroadcastReactor::receive_requests() {
-  for (int i = 0; i < burst; ++i) {
-    auto frames = clients_.receive();
-    if (!frames) {
-      return;
-    }
+  while (auto frames = clients_.receive()) {
     auto request = accept_message(std::move(*frames), signer_, replays_);
     if (!request || request->identity_count() < 1) {
       rejections_.note(now_, "a request",
@@ -195,11 +182,7 @@ void BroadcastReactor::refuse(const Message& request,
 }
 
 void BroadcastReactor::receive_replies() {
-  for (int i = 0; i < burst; ++i) {
-    auto frames = engines_.receive();
-    if (!frames) {
-      return;
-    }
+  while (auto frames = engines_.receive()) {
     auto reply = verify_message(std::move(*frames), signer_);
     if (!reply || reply->identity_count() < 1) {
       rejections_.note(now_, "a reply",

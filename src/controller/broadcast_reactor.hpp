@@ -10,9 +10,9 @@
 #include "controller/leg_writer.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
-#include "net/poller.hpp"
-#include "net/socket.hpp"
-#include "net/wakeup.hpp"
+#include "net/io_loop.hpp"
+#include "net/loop_sources.hpp"
+#include "net/zmtp_router.hpp"
 #include "protocol/header_reader.hpp"
 #include "protocol/session.hpp"
 #include "scheduler/broadcast_machine.hpp"
@@ -26,10 +26,10 @@ namespace ipf {
 /// coalescing call as one task.
 class BroadcastReactor {
  public:
-  BroadcastReactor(NetContext& context, const Signer& signer, HubMailbox& hub, Log& log);
+  BroadcastReactor(const Signer& signer, HubMailbox& hub, Log& log);
 
-  [[nodiscard]] Socket& clients() { return clients_; }
-  [[nodiscard]] Socket& engines() { return engines_; }
+  [[nodiscard]] ZmtpRouter& clients() { return clients_; }
+  [[nodiscard]] ZmtpRouter& engines() { return engines_; }
   [[nodiscard]] RelayMailbox& commands() { return commands_; }
 
   void run(const std::stop_token& stop);
@@ -57,9 +57,10 @@ class BroadcastReactor {
   const Signer& signer_;
   HubLink hub_;
   Session session_;
-  Socket clients_;
-  Socket engines_;
-  Wakeup wakeup_;
+  IoLoop loop_;
+  ZmtpRouter clients_;
+  ZmtpRouter engines_;
+  LoopWakeup wakeup_{loop_};
   RelayMailbox commands_;
   BroadcastMachine machine_;
   EngineOutbox outbox_;

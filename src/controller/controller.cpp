@@ -59,7 +59,7 @@ struct Controller::Parts {
         hub(context, signer, hub_options(options), make_store(options), log),
         tasks(signer, task_options(options), hub.inbox(), log),
         relays(context, signer, hub.inbox(), log),
-        broadcasts(context, signer, hub.inbox(), log) {}
+        broadcasts(signer, hub.inbox(), log) {}
 
   Result<void> listen(ConnectionInfo client, ConnectionInfo engine);
   Result<void> take_pools(const ConnectionInfo& client, const ConnectionInfo& engine);

@@ -1,5 +1,6 @@
 #include "controller/pair_relay.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -8,8 +9,6 @@
 namespace ipf {
 
 namespace {
-
-constexpr int burst = 256;
 
 std::string reply_type(std::string_view request_type) {
   constexpr std::string_view suffix = "_request";
@@ -22,13 +21,12 @@ std::string reply_type(std::string_view request_type) {
 }  // namespace
 
 PairRelay::PairRelay(
-    NetContext& context, const Signer& signer, Options options, Session& session, Log& log)
+    IoLoop& loop, const Signer& signer, Options options, Session& session, Log& log)
     : signer_(signer),
       options_(std::move(options)),
       session_(session),
-      clients_(context, SocketKind::router, {.identity = options_.name + "_in"}),
-      engines_(
-          context, SocketKind::router, {.identity = options_.name + "_out", .mandatory = true}),
+      clients_(loop, options_.name, {.identity = options_.name + "_in"}, log),
+      engines_(loop, options_.name + " for engines", {.identity = options_.name + "_out"}, log),
       outbox_(
           engines_,
           [this](
@@ -46,11 +44,7 @@ void PairRelay::engine_retired(const std::string& uuid) {
 }
 
 void PairRelay::receive_requests(TimePoint now, std::vector<HubEvent>& to_hub) {
-  for (int i = 0; i < burst; ++i) {
-    auto frames = clients_.receive();
-    if (!frames) {
-      return;
-    }
+  while (auto frames = clients_.receive()) {
     auto message = accept_message(std::move(*frames), signer_, replays_);
     if (!message) {
       rejections_.note(now, "a request", message.error());
@@ -100,11 +94,7 @@ void PairRelay::answer_unknown(const Message& request, std::string_view msg_type
 }
 
 void PairRelay::receive_replies(TimePoint now, std::vector<HubEvent>& to_hub) {
-  for (int i = 0; i < burst; ++i) {
-    auto frames = engines_.receive();
-    if (!frames) {
-      return;
-    }
+  while (auto frames = engines_.receive()) {
     auto reply = verify_message(std::move(*frames), signer_);
     if (!reply || reply->identity_count() < 2) {
       rejections_.note(now, "a reply",
@@ -131,6 +121,17 @@ void PairRelay::retry(TimePoint now) {
   if (outbox_.next_deadline(now) != TimePoint::never()) {
     outbox_.retry(now);
   }
+}
+
+void PairRelay::flush(TimePoint now) {
+  clients_.check_deadlines(now);
+  engines_.check_deadlines(now);
+  engines_.flush();
+  clients_.flush();
+}
+
+TimePoint PairRelay::next_deadline(TimePoint now) const {
+  return std::min({outbox_.next_deadline(now), clients_.next_deadline(), engines_.next_deadline()});
 }
 
 }  // namespace ipf

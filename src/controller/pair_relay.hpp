@@ -9,7 +9,7 @@
 #include "controller/engine_outbox.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
-#include "net/socket.hpp"
+#include "net/zmtp_router.hpp"
 #include "protocol/header_reader.hpp"
 #include "protocol/session.hpp"
 
@@ -28,19 +28,21 @@ class PairRelay {
     bool recorded{false};  ///< tell the hub about requests and replies
   };
 
-  PairRelay(NetContext& context, const Signer& signer, Options options, Session& session, Log& log);
+  PairRelay(IoLoop& loop, const Signer& signer, Options options, Session& session, Log& log);
 
-  [[nodiscard]] Socket& clients() { return clients_; }
-  [[nodiscard]] Socket& engines() { return engines_; }
+  [[nodiscard]] ZmtpRouter& clients() { return clients_; }
+  [[nodiscard]] ZmtpRouter& engines() { return engines_; }
 
   void engine_announced(const std::string& uuid) { known_.insert(uuid); }
   void engine_retired(const std::string& uuid);
 
-  /// Takes up to a burst of messages; events for the hub are appended to `to_hub`.
+  /// Relays what the loop has received; events for the hub are appended to `to_hub`.
   void receive_requests(TimePoint now, std::vector<HubEvent>& to_hub);
   void receive_replies(TimePoint now, std::vector<HubEvent>& to_hub);
   void retry(TimePoint now);
-  [[nodiscard]] TimePoint next_deadline(TimePoint now) const { return outbox_.next_deadline(now); }
+  /// Sends what was written since the last time. Once a round.
+  void flush(TimePoint now);
+  [[nodiscard]] TimePoint next_deadline(TimePoint now) const;
 
  private:
   void route(TimePoint now, Message request, std::vector<HubEvent>& to_hub);
@@ -49,8 +51,8 @@ class PairRelay {
   const Signer& signer_;
   Options options_;
   Session& session_;
-  Socket clients_;
-  Socket engines_;
+  ZmtpRouter clients_;
+  ZmtpRouter engines_;
   EngineOutbox outbox_;
   std::set<std::string, std::less<>> known_;
   HeaderReader reader_;

@@ -31,8 +31,8 @@ RelayReactor::RelayReactor(NetContext& context, const Signer& signer, HubMailbox
     : signer_(signer),
       hub_(hub),
       session_(new_session_id(), user_name(), signer),
-      mux_(context, signer, {.name = "mux", .recorded = true}, session_, log),
-      control_(context, signer, {.name = "control", .recorded = false}, session_, log),
+      mux_(loop_, signer, {.name = "mux", .recorded = true}, session_, log),
+      control_(loop_, signer, {.name = "control", .recorded = false}, session_, log),
       iopub_clients_(context, SocketKind::xpub, {.verbose = true}),
       iopub_engines_(context, SocketKind::sub),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
@@ -41,48 +41,34 @@ RelayReactor::RelayReactor(NetContext& context, const Signer& signer, HubMailbox
 }
 
 void RelayReactor::run(const std::stop_token& stop) {
-  Poller poller;
-  const auto mux_in = poller.add(mux_.clients());
-  const auto mux_out = poller.add(mux_.engines());
-  const auto control_in = poller.add(control_.clients());
-  const auto control_out = poller.add(control_.engines());
-  const auto outputs = poller.add(iopub_engines_);
-  const auto subscriptions = poller.add(iopub_clients_);
-  const auto wakeup = poller.add_fd(wakeup_.fd());
+  const LoopSocket outputs(loop_, iopub_engines_);
+  const LoopSocket subscriptions(loop_, iopub_clients_);
   while (!stop.stop_requested()) {
     TimePoint now = steady_now();
-    poller.wait(
-        now, std::min({mux_.next_deadline(now), control_.next_deadline(now), hub_.next_deadline(),
-                       held_.empty() ? TimePoint::never() : gate_.next_deadline()}));
+    TimePoint deadline =
+        std::min({mux_.next_deadline(now), control_.next_deadline(now), hub_.next_deadline(),
+                  held_.empty() ? TimePoint::never() : gate_.next_deadline()});
+    if (outputs.pending() || subscriptions.pending()) {
+      deadline = now;
+    }
+    loop_.wait(now, deadline);
     now = steady_now();
-    if (poller.ready(wakeup)) {
-      wakeup_.drain();
-    }
-    take_commands(now);
-    if (poller.ready(subscriptions)) {
-      receive_subscriptions(now);
-    }
+    wakeup_.take();
+    take_commands(now);  // an engine that a client knows must be known here, too
+    receive_subscriptions(now);
     release_held(now);
     // Control first: an abort or a signal must not wait behind a burst of requests.
-    if (poller.ready(control_in)) {
-      control_.receive_requests(now, hub_.events());
-    }
-    if (poller.ready(control_out)) {
-      control_.receive_replies(now, hub_.events());
-    }
-    if (poller.ready(mux_out)) {
-      mux_.receive_replies(now, hub_.events());
-    }
-    if (poller.ready(outputs)) {
-      receive_outputs(now);
-    }
-    if (poller.ready(mux_in)) {
-      take_commands(now);  // an engine that a client knows must be known here, too
-      mux_.receive_requests(now, hub_.events());
-    }
+    control_.receive_requests(now, hub_.events());
+    control_.receive_replies(now, hub_.events());
+    control_.flush(now);
+    mux_.receive_replies(now, hub_.events());
+    receive_outputs(now);
+    mux_.receive_requests(now, hub_.events());
     mux_.retry(now);
     control_.retry(now);
-    hub_.flush(now);
+    hub_.flush(now);  // first: who has an answer may ask the hub about it at once
+    control_.flush(now);
+    mux_.flush(now);
   }
 }
 

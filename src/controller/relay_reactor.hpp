@@ -9,9 +9,9 @@
 #include "controller/pair_relay.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
-#include "net/poller.hpp"
+#include "net/io_loop.hpp"
+#include "net/loop_sources.hpp"
 #include "net/socket.hpp"
-#include "net/wakeup.hpp"
 #include "protocol/session.hpp"
 #include "scheduler/coalesced_ends.hpp"
 #include "scheduler/subscription_gate.hpp"
@@ -47,11 +47,12 @@ class RelayReactor {
   const Signer& signer_;
   HubLink hub_;
   Session session_;
+  IoLoop loop_;
   PairRelay mux_;
   PairRelay control_;
   Socket iopub_clients_;
   Socket iopub_engines_;
-  Wakeup wakeup_;
+  LoopWakeup wakeup_{loop_};
   RelayMailbox commands_;
   HeaderReader reader_;
   RejectionLog rejected_outputs_;

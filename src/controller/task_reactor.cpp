@@ -32,14 +32,7 @@ TaskReactor::TaskReactor(const Signer& signer,
                      const std::string& msg_id,
                      const Message& /*request*/) { undeliverable_.push_back(msg_id); }),
       session_(new_session_id(), user_name(), signer),
-      rejections_(log, "task") {
-  loop_.add(wakeup_.fd(), EPOLLIN, *this);
-}
-
-void TaskReactor::on_io(std::uint32_t /*events*/) {
-  wakeup_.drain();
-  woken_ = true;
-}
+      rejections_(log, "task") {}
 
 void TaskReactor::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
@@ -48,7 +41,7 @@ void TaskReactor::run(const std::stop_token& stop) {
                std::min({machine_.next_deadline(), outbox_.next_deadline(now), hub_.next_deadline(),
                          clients_.next_deadline(), engines_.next_deadline()}));
     now = steady_now();
-    if (std::exchange(woken_, false)) {
+    if (wakeup_.take()) {
       take_commands(now);
     }
     receive_replies(now);
@@ -64,9 +57,9 @@ void TaskReactor::run(const std::stop_token& stop) {
     }
     clients_.check_deadlines(now);
     engines_.check_deadlines(now);
+    hub_.flush(now);  // first: who has an answer may ask the hub about it at once
     engines_.flush();
     clients_.flush();
-    hub_.flush(now);
   }
 }
 

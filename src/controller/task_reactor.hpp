@@ -10,7 +10,7 @@
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
 #include "net/io_loop.hpp"
-#include "net/wakeup.hpp"
+#include "net/loop_sources.hpp"
 #include "net/zmtp_router.hpp"
 #include "protocol/header_reader.hpp"
 #include "protocol/session.hpp"
@@ -21,7 +21,7 @@ namespace ipf {
 /// Sockets and clock of the task scheduler: receives, verifies, reads the few fields that matter,
 /// steps the TaskMachine and performs its actions. run() is the thread; commands() is the only
 /// member that other threads may use meanwhile.
-class TaskReactor : private IoHandler {
+class TaskReactor {
  public:
   TaskReactor(const Signer& signer, const TaskMachineOptions& options, HubMailbox& hub, Log& log);
 
@@ -34,7 +34,6 @@ class TaskReactor : private IoHandler {
   void wake() { wakeup_.signal(); }
 
  private:
-  void on_io(std::uint32_t events) override;
   void take_commands(TimePoint now);
   void obey(TimePoint now, EngineAnnounced& command);
   void obey(TimePoint now, EngineRetired& command);
@@ -56,8 +55,7 @@ class TaskReactor : private IoHandler {
   IoLoop loop_;
   ZmtpRouter clients_;
   ZmtpRouter engines_;
-  Wakeup wakeup_;
-  bool woken_{false};
+  LoopWakeup wakeup_{loop_};
   TaskMailbox commands_;
   TaskMachine machine_;
   EngineOutbox outbox_;

@@ -116,6 +116,14 @@ void* Socket::handle() const {
   return socket_->handle();
 }
 
+int Socket::event_fd() const {
+  return socket_->get(zmq::sockopt::fd);
+}
+
+bool Socket::readable() const {
+  return (socket_->get(zmq::sockopt::events) & ZMQ_POLLIN) != 0;
+}
+
 std::optional<Frames> Socket::receive() {
   zmq_msg_t part;
   zmq_msg_init(&part);

@@ -72,6 +72,9 @@ class Socket {
   SendResult send_text(std::string_view text);
 
   [[nodiscard]] void* handle() const;
+  /// For an event loop of one's own: see LoopSocket.
+  [[nodiscard]] int event_fd() const;
+  [[nodiscard]] bool readable() const;
 
  private:
   std::unique_ptr<zmq::socket_t> socket_;

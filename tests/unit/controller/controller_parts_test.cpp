@@ -229,32 +229,41 @@ TEST(EngineOutbox, ForgetsAnEngineThatIsGoneAndHoldsNobodyElseUp) {
 /// A relay with one client and one engine at its sockets.
 struct RelayBench {
   explicit RelayBench(bool recorded = true)
-      : relay(context, signer, {.name = "mux", .recorded = recorded}, session, log),
+      : relay(loop, signer, {.name = "mux", .recorded = recorded}, session, log),
         client(context, SocketKind::dealer, {.identity = "client", .linger_ms = 0}),
         engine(context, SocketKind::router, {.identity = "e", .linger_ms = 0}) {
-    test::connect_to(client, test::bind_any(relay.clients()));
-    test::connect_to(engine, test::bind_any(relay.engines()));
+    test::connect_to(client, relay.clients().bind(test::loopback, 0).value_or(0));
+    test::connect_to(engine, relay.engines().bind(test::loopback, 0).value_or(0));
   }
   void from_client(const test::WireParts& parts) { client.send(test::wire_frames(parts, signer)); }
   /// Waits for input and relays it.
   void relay_requests() {
     wait(relay.clients());
     relay.receive_requests(now, to_hub);
+    relay.flush(now);
   }
   void relay_replies() {
     wait(relay.engines());
     relay.receive_replies(now, to_hub);
+    relay.flush(now);
   }
-  static void wait(const Socket& socket) {
-    Poller poller;
-    poller.add(socket);
-    poller.wait(steady_now(), steady_now() + test::patience);
+  void wait(const ZmtpRouter& socket) {
+    EXPECT_TRUE(test::eventually([&] {
+      turn();
+      return socket.readable();
+    }));
+  }
+  void turn() {
+    const TimePoint real = steady_now();
+    loop.wait(real, real + std::chrono::milliseconds(1));
   }
   /// What the engine got, as it lies on the wire; the relay tries again until it is connected.
   std::vector<std::string> at_engine() {
     std::optional<Frames> frames;
     EXPECT_TRUE(test::eventually([&] {
+      turn();
       relay.retry(now);
+      relay.flush(now);
       frames = engine.receive();
       return frames.has_value();
     }));
@@ -266,6 +275,7 @@ struct RelayBench {
   test::KeptLog log{};
   Signer signer{test::make_signer()};
   Session session{"relay", "me", signer};
+  IoLoop loop{};
   PairRelay relay;
   Socket client;
   Socket engine;
@@ -360,6 +370,7 @@ TEST(PairRelay, AnEngineThatNeverConnectsIsAnsweredForAfterAWhile) {
   EXPECT_NE(bench.relay.next_deadline(bench.now), TimePoint::never());
   bench.now = bench.now + seconds(6);
   bench.relay.retry(bench.now);
+  bench.relay.flush(bench.now);
   const auto got = test::receive(bench.client);
   ASSERT_TRUE(got);
   EXPECT_EQ(test::json_of(verify_message(*got, bench.signer)->content()).at("ename"),
