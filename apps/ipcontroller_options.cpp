@@ -1,7 +1,13 @@
 #include "apps/ipcontroller_options.hpp"
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -59,11 +65,90 @@ void declare_options(CLI::App& app, ControllerArguments& to) {
   app.add_option("--keyfile,--Session.keyfile", to.keyfile,
                  "File with the key that signs all messages (default: a random key)");
   app.add_flag("--secure,!--no-secure", options.secure, "Sign all messages (default)");
-  app.add_flag("--dictdb,!--nodb", options.keep_records,
-               "Keep task records in memory (default), or none");
+  declare_database_options(app, to);
   app.add_flag("--usethreads", to.use_threads,
                "Accepted for compatibility: schedulers are always threads");
 }
+
+void declare_database_options(CLI::App& app, ControllerArguments& to) {
+  auto& store = to.controller.store;
+  app.add_flag("--dictdb", to.dict_db, "Keep task records in memory, within limits (default)");
+  app.add_flag("--sqlitedb", to.sqlite_db, "Keep task records in an SQLite file");
+  app.add_flag("--nodb", to.no_db, "Keep no task records");
+  app.add_option("--db,--IPController.db_class", to.db_class,
+                 "The same by name: dictdb, sqlitedb or nodb");
+  app.add_option("--DictDB.record_limit", store.dict.record_limit,
+                 "Most task records in memory; beyond, the oldest finished ones go")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000'000));
+  app.add_option("--DictDB.size_limit", store.dict.size_limit,
+                 "Most bytes of task records in memory")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t{65'536}, std::uint64_t{1} << 50U));
+  app.add_option("--DictDB.cull_fraction", store.dict.cull_fraction,
+                 "Part of the limit that is freed when it is reached")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--SQLiteDB.filename", to.sqlite_filename, "File of the SQLite database")
+      ->capture_default_str();
+  app.add_option("--SQLiteDB.location", to.sqlite_location,
+                 "Directory of the SQLite database (default: the profile directory)");
+  app.add_option("--SQLiteDB.table", store.sqlite.table, "Table of the SQLite database")
+      ->capture_default_str();
+}
+
+namespace {
+
+/// `sqlitedb`, and the class names of ipyparallel: `ipyparallel.controller.sqlitedb.SQLiteDB`.
+std::optional<StoreKind> store_kind(std::string name) {
+  name = name.substr(name.rfind('.') + 1);
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const auto& [known, kind] : {std::pair{"dictdb", StoreKind::dict},
+                                    {"sqlitedb", StoreKind::sqlite},
+                                    {"nodb", StoreKind::none}}) {
+    if (name == known) {
+      return kind;
+    }
+  }
+  return std::nullopt;
+}
+
+Result<StoreOptions> resolve_store(const ControllerArguments& from) {
+  StoreOptions store = from.controller.store;
+  std::vector<std::string> names;
+  for (const auto& [given, name] :
+       {std::pair{from.dict_db, "dictdb"}, {from.sqlite_db, "sqlitedb"}, {from.no_db, "nodb"}}) {
+    if (given) {
+      names.emplace_back(name);
+    }
+  }
+  if (!from.db_class.empty()) {
+    names.push_back(from.db_class);
+  }
+  if (names.size() > 1) {
+    return unexpected(ErrorCode::invalid_argument,
+                      "more than one database is named: " + names[0] + ", " + names[1]);
+  }
+  if (!names.empty()) {
+    const auto kind = store_kind(names[0]);
+    if (!kind) {
+      return unexpected(ErrorCode::invalid_argument,
+                        "unknown database '" + names[0] + "'; known are dictdb, sqlitedb and nodb");
+    }
+    store.kind = *kind;
+  }
+  if (from.sqlite_filename.empty() || store.sqlite.table.empty()) {
+    return unexpected(ErrorCode::invalid_argument,
+                      "SQLiteDB.filename and SQLiteDB.table must not be empty");
+  }
+  store.sqlite.file = from.sqlite_location.empty()
+                          ? std::filesystem::path(from.sqlite_filename)
+                          : std::filesystem::absolute(from.sqlite_location) / from.sqlite_filename;
+  return store;
+}
+
+}  // namespace
 
 Result<ControllerOptions> resolve_options(ControllerArguments& from) {
   auto& options = from.controller;
@@ -77,6 +162,11 @@ Result<ControllerOptions> resolve_options(ControllerArguments& from) {
     return unexpected(scheme.error());
   }
   options.scheme = *scheme;
+  auto store = resolve_store(from);
+  if (!store) {
+    return unexpected(store.error());
+  }
+  options.store = std::move(*store);
   options.heartbeat_period = std::chrono::milliseconds(from.ping_ms);
   options.registration_timeout =
       Duration{static_cast<std::int64_t>(from.registration_timeout * 1e9)};

@@ -21,10 +21,19 @@ struct ControllerArguments {
   int broadcast_depth{1};
   int ping_ms{3000};
   double registration_timeout{30};
+  std::string db_class{};  ///< empty: by the flags below, else dictdb
+  bool dict_db{false};
+  bool sqlite_db{false};
+  bool no_db{false};
+  std::string sqlite_location{};
+  std::string sqlite_filename{"tasks.db"};
 };
 
 /// Declares every option with its long trait name.
 void declare_options(CLI::App& app, ControllerArguments& to);
+
+/// Those about task records and their database; a part of declare_options().
+void declare_database_options(CLI::App& app, ControllerArguments& to);
 
 /// What the command line and the environment say, in the form that the controller takes.
 Result<ControllerOptions> resolve_options(ControllerArguments& from);

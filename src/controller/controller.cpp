@@ -15,7 +15,6 @@
 #include "controller/relay_reactor.hpp"
 #include "controller/task_reactor.hpp"
 #include "core/text.hpp"
-#include "hub/store_dict.hpp"
 #include "net/address.hpp"
 #include "net/wakeup.hpp"
 #include "protocol/connection_file.hpp"
@@ -24,16 +23,15 @@ namespace ipf {
 
 namespace {
 
-std::unique_ptr<Store> make_store(const ControllerOptions& options) {
-  if (!options.keep_records) {
-    return std::make_unique<NoStore>();
-  }
-  return std::make_unique<DictStore>();
+Result<std::unique_ptr<Store>> make_store(const ControllerOptions& options, Log& log) {
+  StoreOptions store = options.store;
+  store.sqlite.file = options.paths.dir / store.sqlite.file;
+  return open_store(store, log);
 }
 
 HubReactor::Options hub_options(const ControllerOptions& options) {
   HubReactor::Options out;
-  out.hub.session_id = new_session_id();
+  out.hub.queries.session_id = new_session_id();
   out.hub.heartbeat_period = options.heartbeat_period;
   out.hub.engines.registration_timeout = options.registration_timeout;
   out.hearts.period = options.heartbeat_period;
@@ -51,12 +49,16 @@ TaskMachineOptions task_options(const ControllerOptions& options) {
 }  // namespace
 
 struct Controller::Parts {
-  Parts(const ControllerOptions& given, Log& sink, InstanceLock held, Signer keyed)
+  Parts(const ControllerOptions& given,
+        Log& sink,
+        InstanceLock held,
+        Signer keyed,
+        std::unique_ptr<Store> records)
       : options(given),
         log(sink),
         lock(std::move(held)),
         signer(std::move(keyed)),
-        hub(context, signer, hub_options(options), make_store(options), log),
+        hub(context, signer, hub_options(options), std::move(records), log),
         tasks(signer, task_options(options), hub.inbox(), log),
         relays(context, signer, hub.inbox(), log),
         broadcasts(signer, hub.inbox(), log) {}
@@ -296,7 +298,12 @@ Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& o
   if (!signer) {
     return unexpected(signer.error());
   }
-  auto parts = std::make_unique<Parts>(options, log, std::move(*lock), std::move(*signer));
+  auto store = make_store(options, log);
+  if (!store) {
+    return unexpected(store.error());
+  }
+  auto parts = std::make_unique<Parts>(options, log, std::move(*lock), std::move(*signer),
+                                       std::move(*store));
   std::unique_ptr<Controller> controller(new Controller(std::move(parts)));
   IPF_TRY(controller->parts_->listen(client, engine));
   return controller;

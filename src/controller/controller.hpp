@@ -9,6 +9,7 @@
 #include "core/profile.hpp"
 #include "core/result.hpp"
 #include "scheduler/load_scheme.hpp"
+#include "store/open_store.hpp"
 
 namespace ipf {
 
@@ -26,7 +27,7 @@ struct ControllerOptions {
   std::string key{};           ///< empty: a fresh random one
   bool secure{true};           ///< false: no signatures; refused unless both ips are loopback
   bool reuse{false};           ///< take ports and key from existing files and keep them at exit
-  bool keep_records{true};     ///< false: NoDB
+  StoreOptions store{};        ///< an SQLite file without directory is in the profile directory
   SchemeName scheme{SchemeName::leastload};
   std::uint32_t hwm{1};
   Duration heartbeat_period{std::chrono::milliseconds(3000)};

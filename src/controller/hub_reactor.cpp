@@ -13,6 +13,9 @@ namespace {
 
 constexpr int burst = 256;
 
+/// How soon to look again when the store had no room.
+constexpr Duration store_pause = std::chrono::milliseconds(5);
+
 /// Where replies to resubmitted tasks go: no client has this identity, and the ROUTER drops them.
 /// Who resubmits polls the hub for the result (protocol.md, trap 22).
 constexpr std::string_view resubmitter = "ipyfleet-resubmitted";
@@ -33,6 +36,7 @@ HubReactor::HubReactor(NetContext& context,
       hb_ping_(context, SocketKind::xpub, {.verbose = true}),
       hb_pong_(context, SocketKind::router, {}),
       inbox_(mailbox_capacity, [this] { wakeup_.signal(); }),
+      answers_(options.hub.queries.questions_max + 1, [this] { wakeup_.signal(); }),
       machine_(options.hub, *store_),
       hearts_(options.hearts, steady_now()),
       session_(new_session_id(), user_name(), signer),
@@ -44,9 +48,10 @@ void HubReactor::run(const std::stop_token& stop) {
   const auto pongs = poller.add(hb_pong_);
   const auto subscriptions = poller.add(hb_ping_);
   const auto wakeup = poller.add_fd(wakeup_.fd());
+  store_->start([this](StoreAnswered answered) { answers_.push(std::move(answered)); });
   while (!stop.stop_requested()) {
     now_ = steady_now();
-    poller.wait(now_, std::min(machine_.next_deadline(), hearts_.next_deadline()));
+    poller.wait(now_, std::min({machine_.next_deadline(), hearts_.next_deadline(), retry_at_}));
     now_ = steady_now();
     wall_ = wall_now();
     if (poller.ready(wakeup)) {
@@ -68,12 +73,29 @@ void HubReactor::run(const std::stop_token& stop) {
     if (machine_.next_deadline() <= now_) {
       step(TimePassed{});
     }
+    store_->flush();
   }
+  take_inbox();  // what passed until now is in the records
+  store_->flush();
+}
+
+HubReactor::~HubReactor() {
+  store_->stop();  // before its answers have nowhere to go
 }
 
 // ---- in -----------------------------------------------------------------------------------------
 
 void HubReactor::take_inbox() {
+  answers_.take(answered_);
+  for (auto& answered : answered_) {
+    step(std::move(answered));
+  }
+  answered_.clear();
+  if (!store_->has_room(now_)) {
+    retry_at_ = now_ + store_pause;  // the schedulers wait at the full inbox, and so do clients
+    return;
+  }
+  retry_at_ = TimePoint::never();
   inbox_.take(taken_);
   for (auto& event : taken_) {
     step(std::move(event));

@@ -42,6 +42,9 @@ class HubReactor {
              const Options& options,
              std::unique_ptr<Store> store,
              Log& log);
+  HubReactor(const HubReactor&) = delete;
+  HubReactor& operator=(const HubReactor&) = delete;
+  ~HubReactor();
 
   [[nodiscard]] Socket& registration() { return registration_; }
   [[nodiscard]] Socket& notification() { return notification_; }
@@ -84,6 +87,7 @@ class HubReactor {
   Socket hb_pong_;
   Wakeup wakeup_;
   HubMailbox inbox_;
+  Mailbox<StoreAnswered> answers_;  ///< holds as many as there can be questions: nobody waits at it
   HubMachine machine_;
   HeartbeatMachine hearts_;
   HeaderReader reader_;
@@ -92,6 +96,8 @@ class HubReactor {
   RejectionLog rejections_;
   HubActions actions_;
   std::vector<HubEvent> taken_;
+  std::vector<StoreAnswered> answered_;
+  TimePoint retry_at_{TimePoint::never()};  ///< when the store had no room
   TimePoint now_{};
   WallTime wall_{};
 };

@@ -1,7 +1,10 @@
 #include "hub/client_queries.hpp"
 
+#include <algorithm>
+#include <array>
 #include <iterator>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "core/check.hpp"
@@ -43,10 +46,24 @@ std::string quoted(const std::string& text) {
 }
 
 RemoteFailure as_failure(const Error& error) {
-  if (error.code == ErrorCode::not_found) {
-    return key_error(error.message);
+  switch (error.code) {
+    case ErrorCode::not_found:
+      return key_error(error.message);
+    case ErrorCode::io:
+    case ErrorCode::timed_out:
+    case ErrorCode::unavailable:
+    case ErrorCode::malformed:
+      return {.ename = "RuntimeError", .evalue = error.message};
+    default:
+      return {.ename = "ValueError", .evalue = error.message};
   }
-  return {.ename = "ValueError", .evalue = error.message};
+}
+
+/// The type of the reply that the client waits for, by the place in ClientQueries::Then.
+const char* reply_type(std::size_t then) {
+  constexpr std::array<const char*, 5> types{"result_reply", "history_reply", "db_reply",
+                                             "purge_reply", "resubmit_reply"};
+  return types.at(then);
 }
 
 void append(std::vector<SharedBytes>& to, std::vector<SharedBytes> more) {
@@ -91,6 +108,7 @@ RemoteFailure ClientQueries::no_records() const {
 
 void ClientQueries::answer(const Message& to,
                            const ConnectionRequest& /*request*/,
+                           TimePoint /*now*/,
                            HubActions& actions) {
   Json engines = Json::object();
   for (const auto& [id, uuid] : engines_.active()) {
@@ -128,7 +146,10 @@ ClientQueries::Failure ClientQueries::find_targets(
   return std::nullopt;
 }
 
-void ClientQueries::answer(const Message& to, const QueueRequest& request, HubActions& actions) {
+void ClientQueries::answer(const Message& to,
+                           const QueueRequest& request,
+                           TimePoint /*now*/,
+                           HubActions& actions) {
   Engines targets;
   if (const auto failure = find_targets(request.targets, targets)) {
     fail(to, "hub_error", *failure, actions);
@@ -150,7 +171,10 @@ void ClientQueries::answer(const Message& to, const QueueRequest& request, HubAc
   reply(to, "queue_reply", content, actions);
 }
 
-void ClientQueries::answer(const Message& to, const LoadRequest& request, HubActions& actions) {
+void ClientQueries::answer(const Message& to,
+                           const LoadRequest& request,
+                           TimePoint /*now*/,
+                           HubActions& actions) {
   Engines targets;
   if (const auto failure = find_targets(request.targets, targets)) {
     fail(to, "hub_error", *failure, actions);
@@ -164,81 +188,172 @@ void ClientQueries::answer(const Message& to, const LoadRequest& request, HubAct
   reply(to, "load_reply", content, actions);
 }
 
-ClientQueries::Failure ClientQueries::add_stored_result(const std::string& msg_id,
-                                                        bool finished,
-                                                        bool status_only,
-                                                        Results& results) const {
-  if (!store_.keeps_records()) {
-    return finished ? no_records() : key_error("No such message: " + msg_id);
+// ---- what needs the store -----------------------------------------------------------------------
+
+void ClientQueries::ask(
+    const Message& to, StoreRequest request, Then then, TimePoint now, HubActions& actions) {
+  if (waiting_.size() >= options_.questions_max) {
+    fail(to, reply_type(then.index()),
+         {.ename = "RuntimeError",
+          .evalue = std::string(store_.name()) + " is busy with " +
+                    std::to_string(waiting_.size()) + " questions; try again later"},
+         actions);
+    return;
   }
-  const auto record = store_.get(msg_id);
-  if (!record && finished) {
-    return key_error("No such message: " + msg_id + " (finished, but no longer in " +
-                     store_.name() + ")");
+  const auto token = next_token_++;
+  if (auto at_once = store_.ask(token, std::move(request))) {
+    conclude(to, then, *at_once, now, actions);
+    return;
   }
-  if (!record) {
-    return key_error("No such message: " + msg_id);
-  }
-  if (!finished && !record->reply) {
-    results.pending.push_back(msg_id);
-    return std::nullopt;
-  }
-  results.completed.push_back(msg_id);
-  if (!status_only) {
-    results.by_msg_id[msg_id] = result_of(*record);
-    append(results.buffers, buffers_of(record->reply));
-  }
-  return std::nullopt;
+  waiting_.emplace(
+      token, Waiting{.to = to, .then = std::move(then), .deadline = now + options_.answer_timeout});
 }
 
-ClientQueries::Failure ClientQueries::add_result(const std::string& msg_id,
-                                                 bool status_only,
-                                                 Results& results) const {
-  if (ledger_.is_pending(msg_id)) {
-    results.pending.push_back(msg_id);
-    return std::nullopt;
+void ClientQueries::conclude(
+    const Message& to, const Then& then, StoreAnswer& answer, TimePoint now, HubActions& actions) {
+  if (answer.failure) {
+    fail(to, reply_type(then.index()), as_failure(*answer.failure), actions);
+    return;
   }
-  const bool finished = ledger_.is_completed(msg_id);
-  if (finished && status_only) {
-    results.completed.push_back(msg_id);
-    return std::nullopt;
-  }
-  return add_stored_result(msg_id, finished, status_only, results);
+  std::visit([&](const auto& kind) { finish(to, kind, answer, now, actions); }, then);
 }
 
-void ClientQueries::answer(const Message& to, const ResultRequest& request, HubActions& actions) {
-  Results results;
+void ClientQueries::take_answer(std::uint64_t token,
+                                StoreAnswer& answer,
+                                TimePoint now,
+                                HubActions& actions) {
+  const auto found = waiting_.find(token);
+  if (found == waiting_.end()) {
+    return;
+  }
+  const Waiting waiting = std::move(found->second);
+  waiting_.erase(found);
+  conclude(waiting.to, waiting.then, answer, now, actions);
+}
+
+void ClientQueries::expire(TimePoint now, HubActions& actions) {
+  while (!waiting_.empty() && waiting_.begin()->second.deadline <= now) {
+    StoreAnswer late;
+    late.failure = Error{ErrorCode::timed_out, std::string(store_.name()) +
+                                                   " did not answer in time; see the "
+                                                   "controller's log"};
+    const Waiting waiting = std::move(waiting_.begin()->second);
+    waiting_.erase(waiting_.begin());
+    conclude(waiting.to, waiting.then, late, now, actions);
+  }
+}
+
+TimePoint ClientQueries::next_deadline() const {
+  return waiting_.empty() ? TimePoint::never() : waiting_.begin()->second.deadline;
+}
+
+RemoteFailure ClientQueries::no_message(const std::string& msg_id, bool finished) const {
+  return key_error(
+      "No such message: " + msg_id +
+      (finished ? std::string(" (finished, but no longer in ") + store_.name() + ")" : ""));
+}
+
+void ClientQueries::answer(const Message& to,
+                           const ResultRequest& request,
+                           TimePoint now,
+                           HubActions& actions) {
+  Results then{.status_only = request.status_only};
+  GetRecords wanted;
   // Sorted and each once: the client cuts the buffers in this order.
   for (const auto& msg_id : std::set<std::string>(request.msg_ids.begin(), request.msg_ids.end())) {
-    if (const auto failure = add_result(msg_id, request.status_only, results)) {
-      fail(to, "result_reply", *failure, actions);
+    const bool finished = ledger_.is_completed(msg_id);
+    if (ledger_.is_pending(msg_id)) {
+      then.pending.push_back(msg_id);
+    } else if (finished && request.status_only) {
+      then.completed.push_back(msg_id);
+    } else if (!store_.keeps_records()) {
+      fail(to, "result_reply", finished ? no_records() : no_message(msg_id, false), actions);
       return;
+    } else {
+      (finished ? then.finished : then.unknown).push_back(msg_id);
+      wanted.msg_ids.push_back(msg_id);
     }
   }
+  if (wanted.msg_ids.empty()) {  // the answer of a poll, which comes ten times a second
+    StoreAnswer nothing;
+    finish(to, then, nothing, now, actions);
+    return;
+  }
+  ask(to, std::move(wanted), std::move(then), now, actions);
+}
+
+void ClientQueries::finish(const Message& to,
+                           const Results& then,
+                           StoreAnswer& answer,
+                           TimePoint /*now*/,
+                           HubActions& actions) const {
+  std::map<std::string_view, const TaskRecord*> found;
+  for (const auto& record : answer.records) {
+    found.emplace(record.msg_id, &record);
+  }
+  Json content = Json::object();
+  Json pending = then.pending;
+  Json completed = then.completed;
+  std::map<std::string_view, std::vector<SharedBytes>> buffers;  // sorted, as the client cuts them
+  for (const bool finished : {true, false}) {
+    for (const auto& msg_id : finished ? then.finished : then.unknown) {
+      const auto record = found.find(msg_id);
+      if (record == found.end()) {
+        fail(to, "result_reply", no_message(msg_id, finished), actions);
+        return;
+      }
+      if (!finished && !record->second->reply) {
+        pending.push_back(msg_id);
+        continue;
+      }
+      completed.push_back(msg_id);
+      if (!then.status_only) {
+        content[msg_id] = result_of(*record->second);
+        buffers[msg_id] = buffers_of(record->second->reply);
+      }
+    }
+  }
+  std::sort(pending.begin(), pending.end());
+  std::sort(completed.begin(), completed.end());
+  std::vector<SharedBytes> in_order;
+  for (auto& [msg_id, some] : buffers) {
+    append(in_order, std::move(some));
+  }
   // Last, so that a task whose msg_id is "pending" or "status" cannot take their place.
-  Json content = std::move(results.by_msg_id);
   content["status"] = "ok";
-  content["pending"] = std::move(results.pending);
-  content["completed"] = std::move(results.completed);
-  reply(to, "result_reply", content, actions, std::move(results.buffers));
+  content["pending"] = std::move(pending);
+  content["completed"] = std::move(completed);
+  reply(to, "result_reply", content, actions, std::move(in_order));
 }
 
 void ClientQueries::answer(const Message& to,
                            const HistoryRequest& /*request*/,
+                           TimePoint now,
                            HubActions& actions) {
   if (!store_.keeps_records()) {
     fail(to, "history_reply", no_records(), actions);
     return;
   }
-  reply(to, "history_reply", {{"status", "ok"}, {"history", store_.history()}}, actions);
+  ask(to, ListHistory{}, History{}, now, actions);
 }
 
-void ClientQueries::answer(const Message& to, const DbRequest& request, HubActions& actions) {
+void ClientQueries::finish(const Message& to,
+                           const History& /*then*/,
+                           StoreAnswer& answer,
+                           TimePoint /*now*/,
+                           HubActions& actions) {
+  reply(to, "history_reply", {{"status", "ok"}, {"history", answer.history}}, actions);
+}
+
+void ClientQueries::answer(const Message& to,
+                           const DbRequest& request,
+                           TimePoint now,
+                           HubActions& actions) {
   if (!store_.keeps_records()) {
     fail(to, "db_reply", no_records(), actions);
     return;
   }
-  const auto query = StoreQuery::parse(request.query);
+  auto query = StoreQuery::parse(request.query);
   if (!query) {
     fail(to, "db_reply", as_failure(query.error()), actions);
     return;
@@ -252,13 +367,23 @@ void ClientQueries::answer(const Message& to, const DbRequest& request, HubActio
     }
     keys.insert(*column);
   }
-  const auto columns =
-      keys.empty() ? all_json_columns() : std::vector<Column>(keys.begin(), keys.end());
-  Json content = {
-      {"status", "ok"},
-      {"records", Json::array()},
-      {"buffer_lens", keys.contains(Column::buffers) ? Json::array() : Json()},
-      {"result_buffer_lens", keys.contains(Column::result_buffers) ? Json::array() : Json()}};
+  Records then{
+      .columns = keys.empty() ? all_json_columns() : std::vector<Column>(keys.begin(), keys.end()),
+      .buffers = keys.contains(Column::buffers),
+      .result_buffers = keys.contains(Column::result_buffers)};
+  ask(to, FindRecords{.query = std::move(*query), .records_max = options_.records_max},
+      std::move(then), now, actions);
+}
+
+void ClientQueries::finish(const Message& to,
+                           const Records& then,
+                           StoreAnswer& answer,
+                           TimePoint /*now*/,
+                           HubActions& actions) {
+  Json content = {{"status", "ok"},
+                  {"records", Json::array()},
+                  {"buffer_lens", then.buffers ? Json::array() : Json()},
+                  {"result_buffer_lens", then.result_buffers ? Json::array() : Json()}};
   std::vector<SharedBytes> buffers;
   const auto add_buffers = [&](const char* lens, const std::optional<Message>& message) {
     if (content[lens].is_array()) {
@@ -267,47 +392,54 @@ void ClientQueries::answer(const Message& to, const DbRequest& request, HubActio
       append(buffers, std::move(some));
     }
   };
-  for (const auto& record : store_.find(*query)) {
-    content["records"].push_back(record_to_json(record, columns));
+  for (const auto& record : answer.records) {
+    content["records"].push_back(record_to_json(record, then.columns));
     add_buffers("buffer_lens", record.request);
     add_buffers("result_buffer_lens", record.reply);
   }
   reply(to, "db_reply", content, actions, std::move(buffers));
 }
 
-ClientQueries::Failure ClientQueries::purge(const PurgeRequest& request) {
-  // All is checked before anything is dropped: a refused purge changes nothing.
+/// All is checked before anything is dropped: a refused purge changes nothing.
+ClientQueries::Failure ClientQueries::find_purge(const PurgeRequest& request,
+                                                 DropRecords& out) const {
   for (const auto& msg_id : request.msg_ids) {
     if (ledger_.is_pending(msg_id)) {
       return RemoteFailure{.ename = "IndexError", .evalue = "msg pending: " + quoted(msg_id)};
     }
   }
-  std::vector<std::string> uuids;
   for (const EngineId id : request.engine_ids) {
     const auto engine = engines_.find(id);
     if (!engine) {
       return RemoteFailure{.ename = "IndexError",
                            .evalue = "No such engine: " + std::to_string(id.value)};
     }
-    uuids.push_back(engine->uuid);
+    out.queries.push_back(StoreQuery::completed_on(engine->uuid));
   }
   if (request.all) {
-    store_.drop(StoreQuery::completed());
+    out.queries.push_back(StoreQuery::completed());
   }
-  for (const auto& msg_id : request.msg_ids) {
-    store_.drop_one(msg_id);
-  }
-  for (const auto& uuid : uuids) {
-    store_.drop(StoreQuery::completed_on(uuid));
-  }
+  out.msg_ids = request.msg_ids;
   return std::nullopt;
 }
 
-void ClientQueries::answer(const Message& to, const PurgeRequest& request, HubActions& actions) {
-  if (const auto failure = purge(request)) {
+void ClientQueries::answer(const Message& to,
+                           const PurgeRequest& request,
+                           TimePoint now,
+                           HubActions& actions) {
+  DropRecords unwanted;
+  if (const auto failure = find_purge(request, unwanted)) {
     fail(to, "purge_reply", *failure, actions);
     return;
   }
+  ask(to, std::move(unwanted), Purge{}, now, actions);
+}
+
+void ClientQueries::finish(const Message& to,
+                           const Purge& /*then*/,
+                           StoreAnswer& /*answer*/,
+                           TimePoint /*now*/,
+                           HubActions& actions) {
   reply(to, "purge_reply", {{"status", "ok"}}, actions);
 }
 
@@ -342,17 +474,31 @@ void ClientQueries::answer(const Message& to,
     fail(to, "resubmit_reply", no_records(), actions);
     return;
   }
-  std::vector<TaskRecord> records;
-  std::vector<std::string> missing;
+  Resubmission then;
   std::set<std::string> seen;
   for (const auto& msg_id : request.msg_ids) {
-    if (!seen.insert(msg_id).second) {
-      continue;
+    if (seen.insert(msg_id).second) {
+      then.msg_ids.push_back(msg_id);
     }
-    auto record = store_.get(msg_id);
-    if (record && record->request) {
-      records.push_back(std::move(*record));
-    } else {
+  }
+  GetRecords wanted{.msg_ids = then.msg_ids};
+  ask(to, std::move(wanted), std::move(then), now, actions);
+}
+
+void ClientQueries::finish(const Message& to,
+                           const Resubmission& then,
+                           StoreAnswer& answer,
+                           TimePoint now,
+                           HubActions& actions) {
+  std::map<std::string_view, const TaskRecord*> found;
+  for (const auto& record : answer.records) {
+    if (record.request) {
+      found.emplace(record.msg_id, &record);
+    }
+  }
+  std::vector<std::string> missing;
+  for (const auto& msg_id : then.msg_ids) {
+    if (!found.contains(msg_id)) {
       missing.push_back(quoted(msg_id));
     }
   }
@@ -360,20 +506,20 @@ void ClientQueries::answer(const Message& to,
     fail(to, "resubmit_reply", key_error("No such msg(s): " + python_list(missing)), actions);
     return;
   }
-  if (records.size() > ledger_.room()) {
+  if (then.msg_ids.size() > ledger_.room()) {
     fail(to, "resubmit_reply", {.ename = "RuntimeError", .evalue = "too many tasks are pending"},
          actions);
     return;
   }
   Json mapping = Json::object();
   std::vector<ResubmitTask> tasks;
-  for (const auto& record : records) {
-    const std::string new_id = session_id_ + "_resubmit_" + std::to_string(resubmitted_++);
-    mapping[record.msg_id] = new_id;
+  for (const auto& msg_id : then.msg_ids) {
+    const std::string new_id = options_.session_id + "_resubmit_" + std::to_string(resubmitted_++);
+    mapping[msg_id] = new_id;
     // Pending from now on, so that a client that asks at once is not told that there is no such id.
     ledger_.add(new_id, TaskQueue::task, {}, now);
-    store_.apply(record.msg_id, RecordResubmission{.new_msg_id = new_id});
-    tasks.push_back({.new_msg_id = new_id, .original = copy_for_resubmission(record)});
+    store_.apply(msg_id, RecordResubmission{.new_msg_id = new_id});
+    tasks.push_back({.new_msg_id = new_id, .original = copy_for_resubmission(*found.at(msg_id))});
   }
   reply(to, "resubmit_reply", {{"status", "ok"}, {"resubmitted", std::move(mapping)}}, actions);
   for (auto& task : tasks) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,6 +60,13 @@ struct OutputSeen {
   std::string sender_session{};
   Message output;
 };
+/// The store has done what HubMachine asked it to under this token (Store::ask in store.hpp). Only
+/// from stores that do not answer at once.
+struct StoreAnswer;
+struct StoreAnswered {
+  std::uint64_t token{};
+  std::shared_ptr<StoreAnswer> answer{};
+};
 /// A deadline of next_deadline() may have passed.
 struct TimePassed {};
 
@@ -69,6 +77,7 @@ using HubEvent = std::variant<HubRequestReceived,
                               TaskAssigned,
                               ReplySeen,
                               OutputSeen,
+                              StoreAnswered,
                               TimePassed>;
 
 // ---- actions ------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ HubMachine::HubMachine(const HubOptions& options, Store& store)
       engines_(options.engines),
       ledger_(options.ledger),
       repeater_(options.repeats),
-      queries_(options.session_id, engines_, ledger_, store) {}
+      queries_(options.queries, engines_, ledger_, store) {}
 
 void HubMachine::step(TimePoint now, WallTime wall, HubEvent event, HubActions& actions) {
   Turn turn{.now = now, .wall = wall, .actions = actions};
@@ -83,7 +83,7 @@ void HubMachine::step(TimePoint now, WallTime wall, HubEvent event, HubActions& 
 
 TimePoint HubMachine::next_deadline() const {
   return std::min({engines_.next_deadline(), ledger_.next_deadline(), repeater_.next_deadline(),
-                   restore_deadline_, save_due_});
+                   queries_.next_deadline(), restore_deadline_, save_due_});
 }
 
 // ---- tasks: the hot path ------------------------------------------------------------------------
@@ -297,11 +297,11 @@ void HubMachine::on_event(Turn& turn, HubRequestReceived& event) {
 
 void HubMachine::on_request(Turn& turn, const Message& from, const ConnectionRequest& request) {
   repeater_.client_asked(turn.now);
-  queries_.answer(from, request, turn.actions);
+  queries_.answer(from, request, turn.now, turn.actions);
 }
 
-void HubMachine::on_request(Turn& turn, const Message& from, const ResubmitRequest& request) {
-  queries_.answer(from, request, turn.now, turn.actions);
+void HubMachine::on_event(Turn& turn, StoreAnswered& event) {
+  queries_.take_answer(event.token, *event.answer, turn.now, turn.actions);
 }
 
 void HubMachine::on_request(Turn& turn, const Message& from, const ShutdownRequest& /*request*/) {
@@ -344,6 +344,7 @@ void HubMachine::on_deadlines(Turn& turn) {
                                                     .content = engine_content(id, engine->uuid)});
     }
   }
+  queries_.expire(turn.now, turn.actions);
   if (save_due_ <= turn.now) {
     save_engines(turn, true);
   }

@@ -19,16 +19,16 @@ namespace ipf {
 
 /// Bounds of what the hub keeps: `engines.pending_max`, `engines.active_max`, `engines.lost_max`;
 /// `ledger.pending_max` (further tasks run, but queue_status and pending do not know them),
-/// `ledger.completed_max`, `ledger.completed_per_engine_max`; `repeats.registrations_max`. Records
-/// are bounded by the store.
+/// `ledger.completed_max`, `ledger.completed_per_engine_max`; `repeats.registrations_max`;
+/// `queries.questions_max`, `queries.records_max`. Records are bounded by the store.
 struct HubOptions {
-  std::string session_id{"hub"};  ///< begins the msg_ids of resubmitted tasks
   Duration heartbeat_period{std::chrono::seconds{3}};
   Duration lost_engine_grace{std::chrono::milliseconds{100}};
   Duration save_distance{std::chrono::milliseconds{100}};  ///< between two SaveEngineState at least
   EngineTable::Options engines{};
   TaskLedger::Options ledger{};
   NotificationRepeater::Options repeats{};
+  ClientQueries::Options queries{};
 };
 
 /// The hub: who is here, what was asked, what came of it (protocol.md 4.1, 4.3, 4.4, 7.1).
@@ -91,17 +91,17 @@ class HubMachine {
   void on_event(Turn& turn, TaskAssigned& event);
   void on_event(Turn& turn, ReplySeen& event);
   void on_event(Turn& turn, OutputSeen& event);
+  void on_event(Turn& turn, StoreAnswered& event);
   void on_event(Turn& /*turn*/, TimePassed& /*event*/) {}  // step() looks at the deadlines
 
   void on_request(Turn& turn, const Message& from, const RegistrationRequest& request);
   void on_request(Turn& turn, const Message& from, const UnregistrationRequest& request);
   void on_request(Turn& turn, const Message& from, const ConnectionRequest& request);
-  void on_request(Turn& turn, const Message& from, const ResubmitRequest& request);
   void on_request(Turn& turn, const Message& from, const ShutdownRequest& request);
-  /// All others only read, or change nothing but the store.
+  /// All others only read, or change nothing but the store and, to resubmit, the ledger.
   template <class Request>
   void on_request(Turn& turn, const Message& from, const Request& request) {
-    queries_.answer(from, request, turn.actions);
+    queries_.answer(from, request, turn.now, turn.actions);
   }
 
   void on_deadlines(Turn& turn);

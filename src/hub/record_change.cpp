@@ -21,7 +21,7 @@ std::string_view whole_characters(std::string_view text, std::size_t most) {
 }
 
 void append_stream(StreamText& stream, std::string_view text, std::size_t most) {
-  if (stream.truncated) {
+  if (stream.truncated || stream.text.size() > most) {  // a database does not keep the flag
     return;
   }
   const auto fits = whole_characters(text, most - stream.text.size());

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <variant>
@@ -39,29 +41,68 @@ struct RecordResubmission {
 using RecordChange =
     std::variant<RecordRequest, RecordAssignment, RecordReply, RecordOutput, RecordResubmission>;
 
-/// Where task records live: DictDB and NoDB here, SQLite and MongoDB behind a thread of their own
-/// (next issue). Called by one thread. No call blocks on a disk or a network: a slow backend queues
-/// the change and answers find() through its own thread's mailbox.
+// ---- what a store is asked ----------------------------------------------------------------------
+
+/// The records of these msg_ids, as far as there are any. Answered by records.
+struct GetRecords {
+  std::vector<std::string> msg_ids{};
+};
+/// Records that match, in order of submission. Answered by records; too_large when there are more.
+struct FindRecords {
+  StoreQuery query{};
+  std::size_t records_max{};
+};
+/// Removes these records and those that match one of the queries. Answered by `dropped`.
+struct DropRecords {
+  std::vector<std::string> msg_ids{};
+  std::vector<StoreQuery> queries{};
+};
+/// msg_ids of all requests in order of submission. Answered by `history`.
+struct ListHistory {};
+
+using StoreRequest = std::variant<GetRecords, FindRecords, DropRecords, ListHistory>;
+
+/// One member is filled, the one that the request says; or `failure` is set.
+struct StoreAnswer {
+  std::optional<Error> failure{};
+  std::vector<TaskRecord> records{};
+  std::size_t dropped{};
+  std::vector<std::string> history{};
+};
+
+/// Where task records live: DictDB and NoDB here, SQLite and MongoDB in src/store behind a thread
+/// of their own. Called by one thread, and **no call blocks** on a disk, a network or another
+/// thread: a slow store queues the change or the question and answers later.
+///
+/// There is one path for both kinds. ask() gives the answer at once, or nothing and then exactly
+/// one StoreAnswered event with the same token. An answer knows every change that was applied
+/// before ask(). HubMachine treats both alike, so a test or a simulation may delay any store.
 class Store {
  public:
+  using AnswerSink = std::function<void(StoreAnswered)>;
+
   Store() = default;
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
   virtual ~Store() = default;
 
   [[nodiscard]] virtual const char* name() const = 0;  ///< "DictDB", as the log line says it
-  virtual void apply(const std::string& msg_id, RecordChange change) = 0;
-  /// Nothing when there is no such record (never stored, culled or purged).
-  [[nodiscard]] virtual std::optional<TaskRecord> get(const std::string& msg_id) const = 0;
-  /// Records that match, in order of submission.
-  [[nodiscard]] virtual std::vector<TaskRecord> find(const StoreQuery& query) const = 0;
-  /// Removes matching records and says how many.
-  virtual std::size_t drop(const StoreQuery& query) = 0;
-  virtual bool drop_one(const std::string& msg_id) = 0;
-  /// msg_ids with a submission time, in order of submission.
-  [[nodiscard]] virtual std::vector<std::string> history() const = 0;
   /// False for NoDB: queries about the past then get an error reply that says so.
   [[nodiscard]] virtual bool keeps_records() const = 0;
+  virtual void apply(const std::string& msg_id, RecordChange change) = 0;
+  [[nodiscard]] virtual std::optional<StoreAnswer> ask(std::uint64_t token,
+                                                       StoreRequest request) = 0;
+
+  // What only slow stores need.
+  /// Begins to work; `sink` takes the later answers and may be called by any thread.
+  virtual void start(AnswerSink /*sink*/) {}
+  /// Writes what is left, within a bound, and calls the sink no more.
+  virtual void stop() {}
+  /// Hands over what apply() has gathered; to be called once a round.
+  virtual void flush() {}
+  /// False while too much waits to be written: the caller then applies nothing for a moment, which
+  /// holds back those who feed it. A store that stands still for long says true again, and drops.
+  [[nodiscard]] virtual bool has_room(TimePoint /*now*/) { return true; }
 };
 
 }  // namespace ipf

@@ -104,12 +104,45 @@ std::vector<DictStore::Order::iterator> DictStore::matching(const StoreQuery& qu
   return found;
 }
 
-std::vector<TaskRecord> DictStore::find(const StoreQuery& query) const {
+Result<std::vector<TaskRecord>> DictStore::find(const StoreQuery& query, std::size_t most) const {
+  const auto entries = matching(query);
+  if (entries.size() > most) {
+    return too_many_records(most);
+  }
   std::vector<TaskRecord> found;
-  for (const auto& entry : matching(query)) {
+  found.reserve(entries.size());
+  for (const auto& entry : entries) {
     found.push_back(entry->record);
   }
   return found;
+}
+
+std::optional<StoreAnswer> DictStore::ask(std::uint64_t /*token*/, StoreRequest request) {
+  StoreAnswer answer;
+  if (const auto* wanted = std::get_if<GetRecords>(&request)) {
+    for (const auto& msg_id : wanted->msg_ids) {
+      if (auto record = get(msg_id)) {
+        answer.records.push_back(std::move(*record));
+      }
+    }
+  } else if (const auto* search = std::get_if<FindRecords>(&request)) {
+    auto found = find(search->query, search->records_max);
+    if (found) {
+      answer.records = std::move(*found);
+    } else {
+      answer.failure = found.error();
+    }
+  } else if (const auto* unwanted = std::get_if<DropRecords>(&request)) {
+    for (const auto& msg_id : unwanted->msg_ids) {
+      answer.dropped += drop_one(msg_id) ? 1U : 0U;
+    }
+    for (const auto& query : unwanted->queries) {
+      answer.dropped += drop(query);
+    }
+  } else {
+    answer.history = history();
+  }
+  return answer;
 }
 
 std::size_t DictStore::drop(const StoreQuery& query) {

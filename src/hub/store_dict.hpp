@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <list>
 #include <optional>
 #include <string>
@@ -40,13 +41,20 @@ class DictStore final : public Store {
   DictStore() : DictStore(Options{}) {}
 
   [[nodiscard]] const char* name() const override { return "DictDB"; }
-  void apply(const std::string& msg_id, RecordChange change) override;
-  [[nodiscard]] std::optional<TaskRecord> get(const std::string& msg_id) const override;
-  [[nodiscard]] std::vector<TaskRecord> find(const StoreQuery& query) const override;
-  std::size_t drop(const StoreQuery& query) override;
-  bool drop_one(const std::string& msg_id) override;
-  [[nodiscard]] std::vector<std::string> history() const override;
   [[nodiscard]] bool keeps_records() const override { return true; }
+  void apply(const std::string& msg_id, RecordChange change) override;
+  [[nodiscard]] std::optional<StoreAnswer> ask(std::uint64_t token, StoreRequest request) override;
+
+  /// Nothing when there is no such record (never stored, culled or purged).
+  [[nodiscard]] std::optional<TaskRecord> get(const std::string& msg_id) const;
+  /// Records that match, in order of submission; too_large when they are more than `most`.
+  [[nodiscard]] Result<std::vector<TaskRecord>> find(
+      const StoreQuery& query, std::size_t most = std::numeric_limits<std::size_t>::max()) const;
+  /// Removes matching records and says how many.
+  std::size_t drop(const StoreQuery& query);
+  bool drop_one(const std::string& msg_id);
+  /// msg_ids whose request passed, in order of submission.
+  [[nodiscard]] std::vector<std::string> history() const;
 
   [[nodiscard]] std::size_t record_count() const { return order_.size(); }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
@@ -84,17 +92,12 @@ class DictStore final : public Store {
 class NoStore final : public Store {
  public:
   [[nodiscard]] const char* name() const override { return "NoDB"; }
-  void apply(const std::string& /*msg_id*/, RecordChange /*change*/) override {}
-  [[nodiscard]] std::optional<TaskRecord> get(const std::string& /*msg_id*/) const override {
-    return {};
-  }
-  [[nodiscard]] std::vector<TaskRecord> find(const StoreQuery& /*query*/) const override {
-    return {};
-  }
-  std::size_t drop(const StoreQuery& /*query*/) override { return 0; }
-  bool drop_one(const std::string& /*msg_id*/) override { return false; }
-  [[nodiscard]] std::vector<std::string> history() const override { return {}; }
   [[nodiscard]] bool keeps_records() const override { return false; }
+  void apply(const std::string& /*msg_id*/, RecordChange /*change*/) override {}
+  [[nodiscard]] std::optional<StoreAnswer> ask(std::uint64_t /*token*/,
+                                               StoreRequest /*request*/) override {
+    return StoreAnswer{};
+  }
 };
 
 }  // namespace ipf

@@ -303,6 +303,12 @@ bool matches(const TaskRecord& record, const StoreQuery& query) {
   });
 }
 
+Unexpected too_many_records(std::size_t most) {
+  return unexpected(ErrorCode::too_large,
+                    "more than " + std::to_string(most) +
+                        " records match; narrow the query, by `submitted` for example");
+}
+
 std::optional<std::string> wanted_msg_id(const StoreQuery& query) {
   auto ids = query.wanted_msg_ids();
   if (!ids || ids->size() != 1) {

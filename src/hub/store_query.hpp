@@ -78,6 +78,9 @@ class StoreQuery {
 
 [[nodiscard]] bool matches(const TaskRecord& record, const StoreQuery& query);
 
+/// What a query gets that more than `most` records match.
+[[nodiscard]] Unexpected too_many_records(std::size_t most);
+
 /// The msg_id of a query that names exactly one.
 [[nodiscard]] std::optional<std::string> wanted_msg_id(const StoreQuery& query);
 

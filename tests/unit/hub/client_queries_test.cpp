@@ -38,7 +38,7 @@ class ClientQueriesTest : public testing::Test {
   }
 
   DictStore store;
-  test::TestHub hub{store, {.session_id = "hubsession"}};
+  test::TestHub hub{store, {.queries = {.session_id = "hubsession"}}};
 };
 
 TEST_F(ClientQueriesTest, AConnectionReplyNamesTheCompleteEngines) {

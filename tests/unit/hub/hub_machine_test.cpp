@@ -42,8 +42,8 @@ class HubMachineTest : public testing::Test {
 
   DictStore store;
   test::TestHub hub{store,
-                    {.session_id = "hubsession",
-                     .engines = {.registration_timeout = test::ms(30'000), .pending_max = 3}}};
+                    {.engines = {.registration_timeout = test::ms(30'000), .pending_max = 3},
+                     .queries = {.session_id = "hubsession"}}};
   using Lines = std::vector<std::string>;
 };
 

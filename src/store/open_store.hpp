@@ -1,0 +1,27 @@
+#pragma once
+
+#include <memory>
+
+#include "core/log.hpp"
+#include "core/result.hpp"
+#include "hub/store.hpp"
+#include "hub/store_dict.hpp"
+#include "store/sqlite_backend.hpp"
+#include "store/threaded_store.hpp"
+
+namespace ipf {
+
+enum class StoreKind { dict, none, sqlite };
+
+struct StoreOptions {
+  StoreKind kind{StoreKind::dict};
+  DictStore::Options dict{};
+  SqliteBackend::Options sqlite{};
+  ThreadedStore::Options threaded{};  ///< of SQLite
+};
+
+/// The store that the options name, open and ready for start(). Fails with one sentence when its
+/// database cannot be used. The log must outlive the store.
+Result<std::unique_ptr<Store>> open_store(const StoreOptions& options, Log& log);
+
+}  // namespace ipf
