@@ -107,6 +107,7 @@ void TaskReactor::submit(TimePoint now, Message request) {
     return;
   }
   std::string msg_id(header->msg_id);
+  const std::uint64_t client = key_of(header->session, 0);
   if (!is_request(header->msg_type)) {
     refuse(request, msg_id,
            {"TypeError", "the task queue takes apply_request and execute_request, not '" +
@@ -123,7 +124,8 @@ void TaskReactor::submit(TimePoint now, Message request) {
   }
   step(now, TaskSubmitted{.msg_id = std::move(msg_id),
                           .options = std::move(*options),
-                          .request = std::move(request)});
+                          .request = std::move(request),
+                          .client = client});
 }
 
 void TaskReactor::refuse(const Message& request,
@@ -153,7 +155,8 @@ void TaskReactor::receive_replies(TimePoint now) {
                           .engine_uuid = std::string(message->identity(0)),
                           .succeeded = metadata.status == "ok",
                           .dependencies_met = metadata.dependencies_met,
-                          .reply = std::move(*message)});
+                          .reply = std::move(*message),
+                          .aborted = metadata.status == "aborted"});
   }
 }
 
@@ -217,6 +220,15 @@ void TaskReactor::perform(TimePoint /*now*/, FailTask& action) {
                                        .msg_id = std::move(action.msg_id),
                                        .engine_uuid = std::move(action.engine_uuid),
                                        .reply = *Message::split(frames)});
+}
+
+void TaskReactor::perform(TimePoint /*now*/, InterruptTask& action) {
+  log_.info("task::signal " + std::to_string(action.signal) + " for engine '" +
+            printable(action.engine_uuid) + "'");
+}
+
+void TaskReactor::perform(TimePoint /*now*/, AbortAtEngine& action) {
+  log_.info("task::a task of engine '" + printable(action.engine_uuid) + "' goes elsewhere");
 }
 
 void TaskReactor::perform(TimePoint /*now*/, TaskLog& action) {

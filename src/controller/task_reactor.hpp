@@ -14,6 +14,7 @@
 #include "net/zmtp_router.hpp"
 #include "protocol/header_reader.hpp"
 #include "protocol/session.hpp"
+#include "scheduler/task_key.hpp"
 #include "scheduler/task_machine.hpp"
 
 namespace ipf {
@@ -47,6 +48,8 @@ class TaskReactor {
   void perform(TimePoint now, ForwardReply& action);
   void perform(TimePoint now, FailTask& action);
   void perform(TimePoint now, NoteSubmission& action);
+  void perform(TimePoint now, InterruptTask& action);
+  void perform(TimePoint now, AbortAtEngine& action);
   void perform(TimePoint now, TaskLog& action);
 
   const Signer& signer_;

@@ -14,6 +14,10 @@ namespace {
 
 constexpr std::size_t msg_id_bytes_max = 1024;
 constexpr std::size_t dependencies_max = 1'000'000;
+constexpr std::int64_t priority_max = 1'000'000;
+constexpr double resource_amount_max = 1e15;
+constexpr std::size_t resource_name_bytes_max = 64;
+constexpr std::size_t resources_max = 16;
 
 Unexpected malformed(std::string text) {
   return unexpected(ErrorCode::malformed, std::move(text));
@@ -111,17 +115,63 @@ Result<void> read_dependency(ondemand::value value, std::string_view name, Depen
       IPF_TRY(read_flag(part, "failure", out.failure));
     }
   }
+  if (!out.success && !out.failure) {
+    return malformed("'" + std::string(name) + "' wants neither success nor failure");
+  }
   return {};
 }
 
-Result<void> read_timeout(ondemand::value value, double& out) {
+Result<void> read_seconds(ondemand::value value, std::string_view name, double& out) {
   if (is_null(value)) {
     return {};
   }
   constexpr double longest = 1e9;  // about 31 years; a deadline behind it would overflow
   if (value.get_double().get(out) != simdjson::SUCCESS || std::isnan(out) || out < 0 ||
       out > longest) {
-    return malformed("'timeout' is no number of seconds from 0 to 1e9");
+    return malformed("'" + std::string(name) + "' is no number of seconds from 0 to 1e9");
+  }
+  return {};
+}
+
+Result<void> read_priority(ondemand::value value, int& out) {
+  if (is_null(value)) {
+    return {};
+  }
+  std::int64_t priority = 0;
+  if (value.get_int64().get(priority) != simdjson::SUCCESS || priority < -priority_max ||
+      priority > priority_max) {
+    return malformed("'priority' is no whole number from -1000000 to 1000000");
+  }
+  out = static_cast<int>(priority);
+  return {};
+}
+
+/// Amounts of 0 ask for nothing and are left out.
+Result<void> read_resources(ondemand::value value, ResourceMap& out) {
+  if (is_null(value)) {
+    return {};
+  }
+  ondemand::object object;
+  if (value.get_object().get(object) != simdjson::SUCCESS) {
+    return malformed("'resources' is no dictionary");
+  }
+  for (auto field : object) {
+    std::string_view name;
+    double amount = 0;
+    if (field.unescaped_key().get(name) != simdjson::SUCCESS ||
+        field.value().get_double().get(amount) != simdjson::SUCCESS || !(amount >= 0) ||
+        amount > resource_amount_max) {
+      return malformed("'resources' holds something else than a number from 0 to 1e15");
+    }
+    if (name.empty() || name.size() > resource_name_bytes_max) {
+      return malformed("'resources' has a name of 0 or more than 64 bytes");
+    }
+    if (amount > 0) {
+      out[std::string(name)] = amount;
+    }
+    if (out.size() > resources_max) {
+      return malformed("'resources' has more than 16 names");
+    }
   }
   return {};
 }
@@ -233,10 +283,19 @@ Result<TaskOptions> HeaderReader::read_task_options(const Message& message) {
                      return is_null(value) ? Result<void>{} : read_strings(value, key, out.targets);
                    }
                    if (key == "timeout") {
-                     return read_timeout(value, out.timeout_seconds);
+                     return read_seconds(value, key, out.timeout_seconds);
                    }
                    if (key == "retries") {
                      return read_retries(value, out.retries);
+                   }
+                   if (key == "priority") {
+                     return read_priority(value, out.priority);
+                   }
+                   if (key == "run_timeout") {
+                     return read_seconds(value, key, out.run_timeout_seconds);
+                   }
+                   if (key == "resources") {
+                     return read_resources(value, out.resources);
                    }
                    return {};
                  });

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,13 +31,19 @@ struct DependencySpec {
   bool operator==(const DependencySpec&) const = default;
 };
 
-/// Metadata of a load-balanced request (protocol.md 4.5).
+/// Named amounts, e.g. {"gpu": 1, "mem": 2.5}: what a task needs or an engine has.
+using ResourceMap = std::map<std::string, double, std::less<>>;
+
+/// Metadata of a load-balanced request (protocol.md 4.5); the last three are ipyfleet's own.
 struct TaskOptions {
   DependencySpec after{};
   DependencySpec follow{};
   std::vector<std::string> targets{};  ///< engine uuids; empty means any
   double timeout_seconds{0.0};         ///< longest time in the queue; 0 means none
   int retries{0};
+  int priority{0};                  ///< -1,000,000 to 1,000,000; higher ones go first
+  double run_timeout_seconds{0.0};  ///< longest run time; 0 means none
+  ResourceMap resources{};          ///< needed at once on one engine; amounts above 0
   bool operator==(const TaskOptions&) const = default;
 };
 

@@ -185,6 +185,9 @@ std::unique_ptr<LoadScheme> LoadScheme::create(SchemeName scheme) {
 std::optional<EngineSlot> pick_among(SchemeName scheme,
                                      std::span<const EngineLoad> candidates,
                                      Rng& rng) {
+  if (candidates.size() < 2) {
+    return candidates.empty() ? std::nullopt : std::optional(candidates.front().slot);
+  }
   const auto index = LoadScheme::create(scheme);
   for (const auto& candidate : candidates) {
     index->add(candidate);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <variant>
 #include <vector>
@@ -19,6 +20,8 @@ struct TaskSubmitted {
   std::string msg_id{};
   TaskOptions options{};
   Message request;
+  /// The same number for all tasks of one client session; clients are served in turn.
+  std::uint64_t client{};
 };
 /// A verified reply from the engine socket.
 struct TaskReplied {
@@ -27,12 +30,29 @@ struct TaskReplied {
   bool succeeded{false};
   bool dependencies_met{true};
   Message reply;
+  bool aborted{false};  ///< the engine left the task out because somebody asked it to
 };
-/// The hub announced or retired an engine.
+/// The engine was seen to begin with the task.
+struct TaskStarted {
+  std::string msg_id{};
+  std::string engine_uuid{};
+};
+/// The hub announced an engine; one that was lost comes back under its old uuid.
 struct EngineJoined {
   std::string uuid{};
+  ResourceMap resources{};  ///< its capacity
 };
+/// The hub retired an engine. `silent`: it only stopped to answer, so it may be frozen and go on
+/// later; what it was not seen to start is given to others.
 struct EngineLeft {
+  std::string uuid{};
+  bool silent{false};
+};
+/// The engine misses heartbeats: it gets no new task until it is trusted again or leaves.
+struct EngineSuspected {
+  std::string uuid{};
+};
+struct EngineTrusted {
   std::string uuid{};
 };
 /// A task could not be handed to its engine in time, though the hub holds the engine for alive.
@@ -44,8 +64,11 @@ struct TaskTimePassed {};
 
 using TaskEvent = std::variant<TaskSubmitted,
                                TaskReplied,
+                               TaskStarted,
                                EngineJoined,
                                EngineLeft,
+                               EngineSuspected,
+                               EngineTrusted,
                                TaskUndeliverable,
                                TaskTimePassed>;
 
@@ -65,8 +88,8 @@ struct ForwardReply {
   Message request;
   Message reply;
 };
-/// Answer the client with an apply_reply made here (protocol.md 5.4). `engine_uuid` is set when an
-/// engine died with the task.
+/// Answer the client with an apply_reply made here (protocol.md 5.4). `engine_uuid` is set when the
+/// task ran on an engine: it died, or it took too long.
 struct FailTask {
   std::string msg_id{};
   std::string engine_uuid{};
@@ -79,12 +102,29 @@ struct NoteSubmission {
   std::string msg_id{};
   Message request;
 };
+/// Send the engine's process a signal because the task runs for too long.
+struct InterruptTask {
+  std::string msg_id{};
+  std::string engine_uuid{};
+  int signal{};
+};
+/// Tell the engine, should it wake up, to leave out a task that is run elsewhere now.
+struct AbortAtEngine {
+  std::string msg_id{};
+  std::string engine_uuid{};
+};
 struct TaskLog {
   LogLevel level{LogLevel::info};
   std::string text{};
 };
 
-using TaskAction = std::variant<SendTask, ForwardReply, FailTask, NoteSubmission, TaskLog>;
+using TaskAction = std::variant<SendTask,
+                                ForwardReply,
+                                FailTask,
+                                NoteSubmission,
+                                InterruptTask,
+                                AbortAtEngine,
+                                TaskLog>;
 using TaskActions = std::vector<TaskAction>;
 
 }  // namespace ipf

@@ -1,6 +1,9 @@
 #include "scheduler/task_machine.hpp"
 
 #include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdio>
 #include <utility>
 
 #include "core/check.hpp"
@@ -9,40 +12,34 @@ namespace ipf {
 
 namespace {
 
-constexpr std::size_t sweep_at_least = 64;
-
-bool contains(const std::vector<std::string>& list, const std::string& item) {
-  return std::find(list.begin(), list.end(), item) != list.end();
+Duration from_seconds(double seconds) {
+  return Duration{static_cast<std::int64_t>(seconds * 1e9)};
 }
 
-RemoteFailure engine_error(const std::string& engine_uuid, const std::string& msg_id) {
-  return {.ename = "EngineError",
-          .evalue = "Engine '" + engine_uuid + "' died while running task '" + msg_id + "'"};
+/// As the user wrote it: 2, 0.5, 1e+06.
+std::string seconds_text(Duration duration) {
+  std::array<char, 32> text{};
+  const double seconds = std::chrono::duration<double>(duration).count();
+  return {text.data(),
+          static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%gs", seconds))};
+}
+
+RemoteFailure run_timeout_failure(Duration limit) {
+  return {"TaskTimeout", "ran longer than run_timeout=" + seconds_text(limit)};
+}
+
+std::string_view name_of(DependencyKind kind) {
+  return kind == DependencyKind::after ? "after" : "follow";
 }
 
 }  // namespace
 
-bool TaskMachine::Task::may_use(const std::string& uuid) const {
-  return (!has_targets || contains(targets, uuid)) && !contains(excluded, uuid);
-}
-
-void TaskMachine::Queue::push(Entry entry) {
-  if (entries_.size() >= sweep_at_) {
-    std::erase_if(entries_, [](const Entry& old) { return !old.valid(); });
-    sweep_at_ = std::max(sweep_at_least, 2 * entries_.size());
-  }
-  entries_.push_back(entry);
-}
-
-TaskMachine::Task* TaskMachine::Queue::front() {
-  while (!entries_.empty() && !entries_.front().valid()) {
-    entries_.pop_front();
-  }
-  return entries_.empty() ? nullptr : entries_.front().task;
-}
-
 TaskMachine::TaskMachine(const TaskMachineOptions& options)
-    : options_(options), rng_(options.seed), index_(LoadScheme::create(options.scheme)) {
+    : options_(options),
+      key_seed_(Rng(options.seed).next()),
+      rng_(options.seed),
+      index_(LoadScheme::create(options.scheme)),
+      finished_(options.finished_max) {
   if (options_.scheme == SchemeName::pure) {
     options_.hwm = 0;  // the reference's pure queue is a plain relay without a limit
   }
@@ -56,76 +53,214 @@ TimePoint TaskMachine::next_deadline() const {
   return deadlines_.empty() ? TimePoint::never() : std::get<0>(*deadlines_.begin());
 }
 
-std::uint32_t TaskMachine::load_of(const std::string& engine_uuid) const {
-  const auto found = slots_.find(engine_uuid);
+std::uint32_t TaskMachine::load_of(std::string_view engine_uuid) const {
+  const auto found = slots_.find(engine_key(engine_uuid));
   return found == slots_.end() ? 0 : engines_[found->second].load.load;
 }
 
-// ---- events -------------------------------------------------------------------------------------
+/// The lowest bit is left to FinishedTasks; 0 means no engine.
+EngineKey TaskMachine::engine_key(std::string_view uuid) const {
+  const EngineKey key = key_of(uuid, key_seed_) & ~EngineKey{1};
+  return key == 0 ? 2 : key;
+}
+
+TaskMachine::Task* TaskMachine::find_task(std::string_view msg_id) const {
+  const auto found = tasks_.find(key_of(msg_id, key_seed_));
+  return found == tasks_.end() || found->second->msg_id != msg_id ? nullptr : found->second;
+}
+
+TaskMachine::Engine* TaskMachine::find_engine(EngineKey key) {
+  const auto found = slots_.find(key);
+  return found == slots_.end() ? nullptr : &engines_[found->second];
+}
+
+// ---- requests -----------------------------------------------------------------------------------
 
 void TaskMachine::on(TimePoint now, TaskSubmitted& event, TaskActions& actions) {
-  if (tasks_.contains(event.msg_id)) {
+  const TaskKey key = key_of(event.msg_id, key_seed_);
+  if (const auto known = tasks_.find(key); known != tasks_.end()) {
+    if (known->second->state == TaskState::abandoned) {  // nobody else would answer
+      actions.emplace_back(FailTask{
+          .msg_id = std::move(event.msg_id),
+          .engine_uuid = {},
+          .request = std::move(event.request),
+          .failure = {"ValueError", "an engine is still busy with a task of this msg_id"}});
+      return;
+    }
     actions.emplace_back(TaskLog{
         LogLevel::warning, "task::dropped a second task with the msg_id of an unfinished one"});
     return;
   }
-  if (!event.options.after.empty() || !event.options.follow.empty()) {
-    actions.emplace_back(NoteSubmission{.msg_id = event.msg_id, .request = event.request});
-    actions.emplace_back(FailTask{
-        .msg_id = std::move(event.msg_id),
-        .engine_uuid = {},
-        .request = std::move(event.request),
-        .failure = {"InvalidDependency",
-                    "'after' and 'follow' are not supported by this version of the controller"}});
-    return;
-  }
   Task& task = new_task();
   task.msg_id = std::move(event.msg_id);
+  task.key = key;
   task.request = std::move(event.request);
   task.ticket = next_ticket_++;
+  task.client = event.client;
+  graph_.begin(task);
+  tasks_.emplace(key, &task);
+  auto standing = DependencyGraph::Standing::ready;
   if (options_.scheme != SchemeName::pure) {
-    task.retries_left = event.options.retries;
-    task.has_targets = !event.options.targets.empty();
-    task.targets = std::move(event.options.targets);
-    task.timeout = Duration{static_cast<std::int64_t>(event.options.timeout_seconds * 1e9)};
+    take_options(task, event.options);
+    if (!event.options.after.empty() || !event.options.follow.empty()) {
+      auto invalid = take_dependencies(task, DependencyKind::after, event.options.after);
+      if (!invalid) {
+        invalid = take_dependencies(task, DependencyKind::follow, event.options.follow);
+      }
+      if (invalid) {
+        return fail(task, std::move(*invalid), actions);
+      }
+      task.has_follow = !event.options.follow.empty();
+      standing = DependencyGraph::standing(task);
+    }
+    if (!event.options.resources.empty()) {
+      if (shapes_.size() >= options_.resource_shapes_max &&
+          !shapes_.contains(event.options.resources)) {
+        return fail(task,
+                    {"ResourceError", "too many tasks with different resources are unfinished (" +
+                                          std::to_string(shapes_.size()) + ")"},
+                    actions);
+      }
+      const auto shape = shapes_.try_emplace(std::move(event.options.resources)).first;
+      shape->second.need = &shape->first;
+      task.shape = &shape->second;
+      ++task.shape->tasks;
+    }
   }
-  tasks_.emplace(task.msg_id, &task);
-  place_or_wait(now, task, actions);
-  if (task.state == State::waiting) {
+  if (standing == DependencyGraph::Standing::impossible) {
+    fail(task, {"ImpossibleDependency", "its dependencies can never be met"}, actions);
+  } else if (standing == DependencyGraph::Standing::waits) {
+    task.state = TaskState::blocked;
+    task.since = now;
+    if (task.timeout.count() > 0) {
+      set_deadline(task, now + task.timeout);
+    }
+  } else {
+    task.follow_known = task.follow_engines.size();
+    place_or_wait(now, task, actions);
+  }
+  if (task.state == TaskState::waiting || task.state == TaskState::blocked) {
     task.noted = true;
     actions.emplace_back(NoteSubmission{.msg_id = task.msg_id, .request = *task.request});
   }
 }
 
+void TaskMachine::take_options(Task& task, TaskOptions& options) {
+  task.priority = options.priority;
+  task.retries_left = options.retries;
+  task.timeout = from_seconds(options.timeout_seconds);
+  task.run_timeout = from_seconds(options.run_timeout_seconds);
+  task.has_targets = !options.targets.empty();
+  for (const auto& uuid : options.targets) {
+    task.targets.push_back(engine_key(uuid));
+  }
+  std::sort(task.targets.begin(), task.targets.end());
+  task.targets.erase(std::unique(task.targets.begin(), task.targets.end()), task.targets.end());
+}
+
+std::optional<RemoteFailure> TaskMachine::take_dependencies(Task& task,
+                                                            DependencyKind kind,
+                                                            DependencySpec& spec) {
+  auto& progress = kind == DependencyKind::after ? task.after : task.follow;
+  progress.all = spec.all;
+  progress.success = spec.success;
+  progress.failure = spec.failure;
+  std::sort(spec.msg_ids.begin(), spec.msg_ids.end());
+  spec.msg_ids.erase(std::unique(spec.msg_ids.begin(), spec.msg_ids.end()), spec.msg_ids.end());
+  for (const auto& msg_id : spec.msg_ids) {
+    const auto invalid = [&](const std::string& why) {
+      return RemoteFailure{"InvalidDependency",
+                           "'" + std::string(name_of(kind)) + "' names " + why};
+    };
+    Task* unfinished = find_task(msg_id);
+    if (unfinished == &task) {
+      return invalid("the task itself");
+    }
+    if (unfinished != nullptr && unfinished->state != TaskState::abandoned) {
+      graph_.depend_on_unfinished(task, kind, *unfinished);
+      continue;
+    }
+    const auto outcome = finished_.find(key_of(msg_id, key_seed_));
+    if (!outcome) {
+      return invalid("task '" + printable(msg_id) +
+                     "', which the task scheduler does not know: it was not sent through a "
+                     "load-balanced view, or more than " +
+                     std::to_string(finished_.limit()) + " tasks ended after it");
+    }
+    DependencyGraph::depend_on_finished(task, kind, *outcome);
+  }
+  return std::nullopt;
+}
+
+// ---- replies ------------------------------------------------------------------------------------
+
 void TaskMachine::on(TimePoint now, TaskReplied& event, TaskActions& actions) {
-  const auto found = tasks_.find(event.msg_id);
-  const bool expected =
-      found != tasks_.end() &&
-      (found->second->state == State::running || found->second->state == State::orphaned) &&
-      found->second->engine_uuid == event.engine_uuid;
-  if (!expected) {
+  Task* found = find_task(event.msg_id);
+  const EngineKey from = engine_key(event.engine_uuid);
+  const bool of_this_engine = found != nullptr &&
+                              (found->on_engine() || found->state == TaskState::orphaned) &&
+                              found->engine_key == from;
+  // A frozen engine that woke up answers a task that was given to others meanwhile.
+  const bool stale =
+      found != nullptr && (!of_this_engine || event.aborted) && std::erase(found->stale, from) > 0;
+  if (!of_this_engine || stale) {
     actions.emplace_back(TaskLog{LogLevel::info, "task::dropped a reply of engine '" +
                                                      printable(event.engine_uuid) +
                                                      "' for a task that it does not run"});
     return;
   }
-  Task& task = *found->second;
-  Engine* engine = release(task);
+  Task& task = *found;
+  if (task.state == TaskState::abandoned) {
+    Engine* engine = release(now, task);
+    forget(task);
+    return settle(now, engine, actions);
+  }
+  if (task.phase == RunPhase::interrupted || task.phase == RunPhase::killed) {
+    return reply_of_timed_out(now, task, event.succeeded, actions);
+  }
+  Engine* engine = release(now, task);
   if (!event.dependencies_met || (!event.succeeded && task.retries_left > 0)) {
     try_elsewhere(now, task, event, actions);
   } else {
-    deliver(task, std::move(event.reply), actions);
+    deliver(task, std::move(event.engine_uuid), std::move(event.reply), event.succeeded, actions);
   }
-  if (engine != nullptr) {
-    fill(*engine, actions);
+  settle(now, engine, actions);
+}
+
+void TaskMachine::on(TimePoint now, TaskStarted& event, TaskActions& /*actions*/) {
+  Task* task = find_task(event.msg_id);
+  if (task == nullptr || task->state != TaskState::running || task->started ||
+      task->engine_key != engine_key(event.engine_uuid)) {
+    return;
+  }
+  task->started = true;
+  if (task->phase == RunPhase::untimed || task->phase == RunPhase::timed) {
+    begin_run(now, *task);
   }
 }
 
-void TaskMachine::on(TimePoint /*now*/, EngineJoined& event, TaskActions& actions) {
-  if (slots_.contains(event.uuid)) {
+void TaskMachine::on(TimePoint now, TaskUndeliverable& event, TaskActions& actions) {
+  Task* task = find_task(event.msg_id);
+  if (task == nullptr || task->state != TaskState::running) {
     return;
   }
-  EngineSlot slot = static_cast<EngineSlot>(engines_.size());
+  actions.emplace_back(
+      TaskLog{LogLevel::warning, "task::engine '" + printable(engines_[task->engine].uuid) +
+                                     "' cannot be reached; its task goes to another one"});
+  task->excluded.push_back(task->engine_key);
+  Engine* engine = release(now, *task);
+  place_or_wait(now, *task, actions);
+  settle(now, engine, actions);
+}
+
+// ---- engines ------------------------------------------------------------------------------------
+
+void TaskMachine::on(TimePoint now, EngineJoined& event, TaskActions& actions) {
+  const EngineKey key = engine_key(event.uuid);
+  if (slots_.contains(key)) {
+    return;
+  }
+  auto slot = static_cast<EngineSlot>(engines_.size());
   if (free_slots_.empty()) {
     engines_.emplace_back();
   } else {
@@ -133,21 +268,27 @@ void TaskMachine::on(TimePoint /*now*/, EngineJoined& event, TaskActions& action
     free_slots_.pop_back();
   }
   Engine& engine = engines_[slot];
-  engine.uuid = event.uuid;
+  engine = Engine{};
+  engine.uuid = std::move(event.uuid);
+  engine.key = key;
   engine.alive = true;
   engine.load = {.slot = slot, .load = 0, .stamp = joining_stamp_--};
-  slots_.emplace(event.uuid, slot);
+  engine.capacity = std::move(event.resources);
+  slots_.emplace(key, slot);
   index_->add(engine.load);
-  for (const Entry& entry : restricted_.entries()) {
-    if (entry.valid() && entry.task->may_use(engine.uuid)) {
-      engine.own_queue.push(entry);
+  if (!engine.capacity.empty()) {
+    with_resources_.push_back(slot);
+  }
+  for (const auto& entry : restricted_) {
+    if (entry.valid() && entry.task->may_use(key)) {
+      enqueue_at(engine, *entry.task);
     }
   }
-  fill(engine, actions);
+  settle(now, &engine, actions);
 }
 
 void TaskMachine::on(TimePoint now, EngineLeft& event, TaskActions& actions) {
-  Engine* engine = find_engine(event.uuid);
+  Engine* engine = find_engine(engine_key(event.uuid));
   if (engine == nullptr) {
     return;
   }
@@ -155,322 +296,126 @@ void TaskMachine::on(TimePoint now, EngineLeft& event, TaskActions& actions) {
     index_->remove(engine->load);
   }
   engine->alive = false;
-  for (Task* task : engine->tasks) {
-    task->state = State::orphaned;
-    set_deadline(*task, now + options_.lost_engine_grace);
-  }
-  engine->tasks.clear();
-  slots_.erase(event.uuid);
-  const std::deque<Entry> named = engine->own_queue.entries();
-  engine->own_queue.clear();
-  free_slots_.push_back(engine->load.slot);
-  for (const Entry& entry : named) {
-    if (entry.valid() && hopeless(*entry.task)) {
-      give_up(*entry.task, actions);
+  slots_.erase(engine->key);
+  std::erase(with_resources_, engine->load.slot);
+  std::vector<Task*> named;
+  const auto name = [&](Waiter& task) { named.push_back(static_cast<Task*>(&task)); };
+  engine->own_queue.for_each(name);
+  engine->own_shaped.for_each(name);
+  std::sort(named.begin(), named.end(),
+            [](const Task* a, const Task* b) { return a->ticket < b->ticket; });
+  lose_tasks(now, *engine, event.silent, actions);
+  for (Task* task : named) {
+    if (task->state == TaskState::waiting && hopeless(*task)) {
+      give_up(*task, actions);
     }
+  }
+  const EngineSlot slot = engine->load.slot;
+  *engine = Engine{};
+  free_slots_.push_back(slot);
+  shaped_changed_ = true;
+  settle(now, nullptr, actions);
+}
+
+/// Tasks run one after the other, so what was handed over first is what the engine was busy with.
+void TaskMachine::lose_tasks(TimePoint now, Engine& engine, bool silent, TaskActions& actions) {
+  std::vector<Task*> moved;
+  bool first = true;
+  for (Task* next = engine.oldest; next != nullptr; first = false) {
+    Task& task = *next;
+    next = task.newer;
+    task.older = nullptr;
+    task.newer = nullptr;
+    set_deadline(task, TimePoint::never());
+    if (task.state == TaskState::abandoned) {
+      forget(task);
+    } else if (task.phase == RunPhase::interrupted || task.phase == RunPhase::killed) {
+      fail(task, run_timeout_failure(task.run_timeout), actions, engine.uuid);
+    } else if (!task.started && (silent || (engine.ending && !first))) {
+      moved.push_back(&task);
+    } else {
+      task.state = TaskState::orphaned;
+      task.blamed = first || task.started;
+      task.lost_engine = engine.uuid;
+      set_deadline(task, now + options_.lost_engine_grace);
+    }
+  }
+  engine.oldest = nullptr;
+  engine.newest = nullptr;
+  for (Task* task : moved) {
+    if (silent) {
+      task->stale.push_back(engine.key);
+      actions.emplace_back(AbortAtEngine{.msg_id = task->msg_id, .engine_uuid = engine.uuid});
+    }
+    place_or_wait(now, *task, actions);
   }
 }
 
-void TaskMachine::on(TimePoint now, TaskUndeliverable& event, TaskActions& actions) {
-  const auto found = tasks_.find(event.msg_id);
-  if (found == tasks_.end() || found->second->state != State::running) {
-    return;
-  }
-  Task& task = *found->second;
-  actions.emplace_back(
-      TaskLog{LogLevel::warning, "task::engine '" + printable(task.engine_uuid) +
-                                     "' cannot be reached; its task goes to another one"});
-  task.excluded.push_back(task.engine_uuid);
-  Engine* engine = release(task);
-  place_or_wait(now, task, actions);
-  if (engine != nullptr) {
-    fill(*engine, actions);
+void TaskMachine::on(TimePoint /*now*/, EngineSuspected& event, TaskActions& /*actions*/) {
+  if (Engine* engine = find_engine(engine_key(event.uuid)); engine != nullptr) {
+    set_suspected(*engine, true);
   }
 }
+
+void TaskMachine::on(TimePoint now, EngineTrusted& event, TaskActions& actions) {
+  if (Engine* engine = find_engine(engine_key(event.uuid)); engine != nullptr) {
+    set_suspected(*engine, false);
+    settle(now, engine, actions);
+  }
+}
+
+// ---- time ---------------------------------------------------------------------------------------
 
 void TaskMachine::on(TimePoint now, TaskTimePassed& /*event*/, TaskActions& actions) {
   while (!deadlines_.empty() && std::get<0>(*deadlines_.begin()) <= now) {
     Task& task = *std::get<2>(*deadlines_.begin());
     set_deadline(task, TimePoint::never());
-    if (task.state == State::orphaned) {
+    Engine* engine = nullptr;
+    if (task.state == TaskState::orphaned) {
       lose(now, task, actions);
+    } else if (task.state == TaskState::running) {
+      run_limit_passed(now, task, actions);
+    } else if (task.state == TaskState::abandoned) {
+      engine = release(now, task);
+      forget(task);
     } else {
-      fail(task, {"TaskTimeout", ""}, actions);
+      fail(task, {"TaskTimeout", "not started within timeout=" + seconds_text(task.timeout)},
+           actions);
     }
+    settle(now, engine, actions);
   }
 }
 
-// ---- placement ----------------------------------------------------------------------------------
-
-TaskMachine::Engine* TaskMachine::choose(const Task& task) {
-  if (task.restricted()) {
-    return choose_restricted(task);
-  }
-  const auto slot = index_->pick(rng_);
-  return slot ? &engines_[*slot] : nullptr;
-}
-
-TaskMachine::Engine* TaskMachine::choose_restricted(const Task& task) {
-  std::vector<EngineLoad> candidates;
-  if (task.has_targets) {
-    for (const auto& uuid : task.targets) {
-      const Engine* engine = find_engine(uuid);
-      if (engine != nullptr && has_room(*engine) && task.may_use(uuid)) {
-        candidates.push_back(engine->load);
-      }
-    }
-    std::sort(candidates.begin(), candidates.end(),
-              [](const auto& a, const auto& b) { return a.slot < b.slot; });
-    const auto same = [](const auto& a, const auto& b) { return a.slot == b.slot; };
-    candidates.erase(std::unique(candidates.begin(), candidates.end(), same), candidates.end());
-    const auto slot = pick_among(options_.scheme, candidates, rng_);
-    return slot ? &engines_[*slot] : nullptr;
-  }
-  // Only a few engines are excluded: take them out of the index for one choice.
-  for (const auto& uuid : task.excluded) {
-    const Engine* engine = find_engine(uuid);
-    if (engine != nullptr && has_room(*engine)) {
-      candidates.push_back(engine->load);
-      index_->remove(engine->load);
-    }
-  }
-  const auto slot = index_->pick(rng_);
-  for (const auto& load : candidates) {
-    index_->add(load);
-  }
-  return slot ? &engines_[*slot] : nullptr;
-}
-
-void TaskMachine::place(Task& task, Engine& engine, TaskActions& actions) {
-  set_deadline(task, TimePoint::never());
-  task.state = State::running;
-  task.engine = engine.load.slot;
-  task.engine_uuid = engine.uuid;
-  task.engine_place = engine.tasks.size();
-  engine.tasks.push_back(&task);
-  change_load(engine, engine.load.load + 1, next_stamp_++);
-  actions.emplace_back(SendTask{.msg_id = task.msg_id,
-                                .engine_uuid = engine.uuid,
-                                .request = *task.request,
-                                .first_sight = !task.noted});
-  task.noted = true;
-}
-
-void TaskMachine::place_or_wait(TimePoint now, Task& task, TaskActions& actions) {
-  if (Engine* engine = choose(task); engine != nullptr) {
-    place(task, *engine, actions);
-    return;
-  }
-  if (hopeless(task)) {
-    give_up(task, actions);
-  } else {
-    enqueue(now, task);
-  }
-}
-
-bool TaskMachine::hopeless(const Task& task) const {
-  return !any_engine_for(task) &&
-         (task.has_targets || (task.last_reply && task.timeout.count() == 0));
-}
-
-void TaskMachine::give_up(Task& task, TaskActions& actions) {
-  if (task.last_reply) {
-    // It failed on every engine that it may use: its last error says more than a wait for ever.
-    // While it waits it has no engine; the reply names the one that made it.
-    Message reply(*task.last_reply);
-    task.engine_uuid = std::string(reply.identity(0));
-    deliver(task, std::move(reply), actions);
-  } else {
-    fail(task, {"ImpossibleDependency", "none of the engines that the task may run on is left"},
-         actions);
-  }
-}
-
-void TaskMachine::enqueue(TimePoint now, Task& task) {
-  task.state = State::waiting;
-  task.engine_uuid.clear();
-  if (task.timeout.count() > 0) {
-    set_deadline(task, now + task.timeout);
-  }
-  const Entry entry{&task, task.ticket};
-  if (!task.restricted()) {
-    general_queue_.push(entry);
-    return;
-  }
-  restricted_.push(entry);
-  if (task.has_targets) {
-    for (const auto& uuid : task.targets) {
-      if (Engine* engine = find_engine(uuid); engine != nullptr && task.may_use(uuid)) {
-        engine->own_queue.push(entry);
-      }
-    }
-    return;
-  }
-  for (Engine& engine : engines_) {
-    if (engine.alive && task.may_use(engine.uuid)) {
-      engine.own_queue.push(entry);
-    }
-  }
-}
-
-void TaskMachine::fill(Engine& engine, TaskActions& actions) {
-  while (has_room(engine)) {
-    Task* own = engine.own_queue.front();
-    while (own != nullptr && !own->may_use(engine.uuid)) {  // an entry from before it failed here
-      engine.own_queue.pop();
-      own = engine.own_queue.front();
-    }
-    Task* general = general_queue_.front();
-    if (own == nullptr && general == nullptr) {
-      return;
-    }
-    const bool take_own = general == nullptr || (own != nullptr && own->ticket < general->ticket);
-    if (take_own) {
-      engine.own_queue.pop();
-    } else {
-      general_queue_.pop();
-    }
-    place(take_own ? *own : *general, engine, actions);
-  }
-}
-
-// ---- endings ------------------------------------------------------------------------------------
-
-TaskMachine::Engine* TaskMachine::release(Task& task) {
-  if (task.state == State::orphaned) {
-    set_deadline(task, TimePoint::never());
-    return nullptr;
-  }
+void TaskMachine::run_limit_passed(TimePoint now, Task& task, TaskActions& actions) {
   Engine& engine = engines_[task.engine];
-  Task* last = engine.tasks.back();
-  engine.tasks[task.engine_place] = last;
-  last->engine_place = task.engine_place;
-  engine.tasks.pop_back();
-  change_load(engine, engine.load.load - 1, engine.load.stamp);
-  return &engine;
+  if (task.phase == RunPhase::killed) {  // nobody there who could kill it: the slot stays taken
+    actions.emplace_back(TaskLog{LogLevel::error, "task::engine '" + printable(engine.uuid) +
+                                                      "' could not be stopped; it stays busy with "
+                                                      "a task behind its run_timeout"});
+    answer_failure(task, run_timeout_failure(task.run_timeout), engine.uuid, actions);
+    return abandon(task, TimePoint::never());
+  }
+  const bool first = task.phase == RunPhase::timed;
+  task.phase = first ? RunPhase::interrupted : RunPhase::killed;
+  engine.ending = engine.ending || !first;
+  set_deadline(task, now + options_.interrupt_grace);
+  actions.emplace_back(InterruptTask{
+      .msg_id = task.msg_id, .engine_uuid = engine.uuid, .signal = first ? SIGINT : SIGKILL});
 }
 
-void TaskMachine::try_elsewhere(TimePoint now,
-                                Task& task,
-                                TaskReplied& event,
-                                TaskActions& actions) {
-  if (event.dependencies_met) {
-    --task.retries_left;
-    task.last_reply = std::move(event.reply);
+void TaskMachine::reply_of_timed_out(TimePoint now,
+                                     Task& task,
+                                     bool succeeded,
+                                     TaskActions& actions) {
+  std::string uuid = engines_[task.engine].uuid;
+  if (succeeded && task.phase == RunPhase::interrupted) {
+    answer_failure(task, run_timeout_failure(task.run_timeout), std::move(uuid), actions);
+    abandon(task, now + options_.interrupt_settle);
+    return settle(now, nullptr, actions);
   }
-  task.excluded.push_back(event.engine_uuid);
-  place_or_wait(now, task, actions);
-}
-
-void TaskMachine::lose(TimePoint now, Task& task, TaskActions& actions) {
-  if (task.retries_left > 0) {
-    --task.retries_left;
-    task.excluded.push_back(task.engine_uuid);
-    place_or_wait(now, task, actions);
-    return;
-  }
-  fail(task, engine_error(task.engine_uuid, task.msg_id), actions);
-}
-
-void TaskMachine::deliver(Task& task, Message reply, TaskActions& actions) {
-  actions.emplace_back(ForwardReply{.msg_id = task.msg_id,
-                                    .engine_uuid = task.engine_uuid,
-                                    .request = std::move(*task.request),
-                                    .reply = std::move(reply)});
-  finish(task);
-}
-
-void TaskMachine::fail(Task& task, RemoteFailure failure, TaskActions& actions) {
-  if (!task.noted) {  // failed at once: without this the hub would have no record of it
-    actions.emplace_back(NoteSubmission{.msg_id = task.msg_id, .request = *task.request});
-  }
-  actions.emplace_back(
-      FailTask{.msg_id = task.msg_id,
-               .engine_uuid = task.state == State::orphaned ? task.engine_uuid : std::string{},
-               .request = std::move(*task.request),
-               .failure = std::move(failure)});
-  finish(task);
-}
-
-TaskMachine::Task& TaskMachine::new_task() {
-  if (free_tasks_.empty()) {
-    return pool_.emplace_back();
-  }
-  Task& task = *free_tasks_.back();
-  free_tasks_.pop_back();
-  return task;
-}
-
-void TaskMachine::finish(Task& task) {
-  set_deadline(task, TimePoint::never());
-  tasks_.erase(task.msg_id);
-  task = Task{};
-  free_tasks_.push_back(&task);
-}
-
-void TaskMachine::set_deadline(Task& task, TimePoint deadline) {
-  if (task.deadline != TimePoint::never()) {
-    deadlines_.erase({task.deadline, task.ticket, &task});
-  }
-  task.deadline = deadline;
-  if (deadline != TimePoint::never()) {
-    deadlines_.insert({deadline, task.ticket, &task});
-  }
-}
-
-void TaskMachine::change_load(Engine& engine, std::uint32_t load, std::uint64_t stamp) {
-  if (has_room(engine)) {
-    index_->remove(engine.load);
-  }
-  engine.load.load = load;
-  engine.load.stamp = stamp;
-  if (has_room(engine)) {
-    index_->add(engine.load);
-  }
-}
-
-bool TaskMachine::any_engine_for(const Task& task) const {
-  if (task.has_targets) {
-    return std::any_of(task.targets.begin(), task.targets.end(), [&](const std::string& uuid) {
-      return slots_.contains(uuid) && task.may_use(uuid);
-    });
-  }
-  // Excluded engines are few: some other engine exists if more are alive than those excluded.
-  const auto alive = std::count_if(task.excluded.begin(), task.excluded.end(),
-                                   [&](const std::string& uuid) { return slots_.contains(uuid); });
-  return slots_.size() > static_cast<std::size_t>(alive);
-}
-
-TaskMachine::Engine* TaskMachine::find_engine(const std::string& uuid) {
-  const auto found = slots_.find(uuid);
-  return found == slots_.end() ? nullptr : &engines_[found->second];
-}
-
-void TaskMachine::check_invariants() const {
-  std::size_t with_room = 0;
-  for (const auto& [uuid, slot] : slots_) {
-    const Engine& engine = engines_[slot];
-    IPF_CHECK(engine.alive && engine.uuid == uuid && engine.load.slot == slot);
-    IPF_CHECK(engine.load.load == engine.tasks.size());
-    IPF_CHECK(options_.hwm == 0 || engine.load.load <= options_.hwm);
-    for (std::size_t i = 0; i < engine.tasks.size(); ++i) {
-      const Task& task = *engine.tasks[i];
-      IPF_CHECK(task.state == State::running && task.engine == slot && task.engine_place == i);
-      IPF_CHECK(task.engine_uuid == uuid && task.may_use(uuid));
-    }
-    with_room += has_room(engine) ? 1U : 0U;
-  }
-  IPF_CHECK(index_->size() == with_room);
-  for (const auto& [msg_id, task] : tasks_) {
-    IPF_CHECK(task->msg_id == msg_id && task->state != State::gone && task->request.has_value());
-    IPF_CHECK((task->state == State::waiting) == task->engine_uuid.empty());
-    if (task->state != State::waiting) {
-      continue;
-    }
-    for (const auto& [uuid, slot] : slots_) {
-      IPF_CHECK(!has_room(engines_[slot]) || !task->may_use(uuid));
-    }
-  }
+  Engine* engine = release(now, task);
+  fail(task, run_timeout_failure(task.run_timeout), actions, std::move(uuid));
+  settle(now, engine, actions);
 }
 
 }  // namespace ipf

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -14,8 +15,11 @@
 
 #include "core/clock.hpp"
 #include "core/rng.hpp"
+#include "scheduler/dependency_graph.hpp"
+#include "scheduler/finished_tasks.hpp"
 #include "scheduler/load_scheme.hpp"
 #include "scheduler/task_events.hpp"
+#include "scheduler/task_state.hpp"
 
 namespace ipf {
 
@@ -26,28 +30,52 @@ struct TaskMachineOptions {
   /// How long a dead engine's last replies, already in the network, may still arrive.
   Duration lost_engine_grace{std::chrono::milliseconds(100)};
   std::uint64_t seed{1};
+  /// Finished tasks whose outcome is remembered for tasks that depend on them, 24 bytes each.
+  std::size_t finished_max{262'144};
+  /// Engines that may die while they run a task before the task is given up; 0 means no limit.
+  std::uint32_t poison_limit{3};
+  /// From SIGINT to SIGKILL, and from there to giving up, for a task behind its run_timeout.
+  Duration interrupt_grace{std::chrono::seconds(2)};
+  /// A task that ended well just when it was interrupted keeps its slot for so long: the signal
+  /// may still be under way and must not hit the next task.
+  Duration interrupt_settle{std::chrono::milliseconds(200)};
+  /// Different resource requirements among the unfinished tasks.
+  std::size_t resource_shapes_max{1024};
+};
+
+/// Why a task is where it is.
+struct TaskExplanation {
+  std::string state{};   ///< blocked, waiting, running, orphaned, finished or unknown
+  std::string reason{};  ///< a sentence for the user
 };
 
 /// Places load-balanced tasks on engines (protocol.md 5). Pure: no socket, clock or thread; one
-/// thread calls step().
+/// thread calls step(). How it works, with examples: docs/internals/task-machine.md.
 ///
 /// A task is
-///   waiting   no engine it may use has room; it stands in the general queue, or, if it may run on
-///             some engines only, in the queue of each of these
-///   running   handed to one engine, which has one more load
-///   orphaned  its engine left; a reply that is under way still counts until the grace ends
-///   (gone)    answered: nothing is kept of it
+///   blocked    waits for tasks that it depends on (`after`, `follow`)
+///   waiting    no engine it may use has room; it stands in the general queue, or, if it may run on
+///              some engines only, in the queue of each of these; if it needs resources, in that
+///              of all tasks that need the same
+///   running    handed to one engine, which has one more load
+///   orphaned   its engine left; a reply that is under way still counts until the grace ends
+///   abandoned  answered because of its run_timeout, but its engine may still be busy with it
+///   (gone)     answered: its outcome is remembered for a while, nothing else
 ///
-/// A task may run on some engines only if it names targets, or has excluded engines where it failed
-/// with retries left or found its functional dependencies unmet.
+/// A task may run on some engines only if it names targets, follows others, or has excluded engines
+/// where it failed with retries left or found its functional dependencies unmet.
 ///
-/// Invariants (check_invariants): an engine's load is the number of its tasks and at most hwm;
-/// exactly the engines with room are in the index; while an engine has room, nothing that it may
-/// run waits; each running or orphaned task names an engine.
+/// Order: higher priorities first; among equals the clients in turn; each client's tasks as they
+/// were submitted. A task whose resources are not free holds up those behind it that need resources
+/// of the same engine, so a large one is not starved by small ones, but no others.
 ///
-/// Placement looks at the heads of two queues and at the index, never at a whole queue or at all
-/// engines. Queue entries are dropped lazily: a task that was answered or placed leaves entries
-/// behind whose ticket no longer fits; a queue is swept when it has doubled since the last sweep.
+/// Invariants (check_invariants): an engine's load is the number of its tasks and at most hwm; its
+/// tasks need no more resources than it has; exactly the engines with room are in the index, and a
+/// suspected engine has none; while an engine has room, nothing that it could start waits; a
+/// blocked task waits for an unfinished one; each running or orphaned task names an engine.
+///
+/// Placement looks at the heads of a few queues and at the index, never at a whole queue or at all
+/// engines. Only tasks that need resources look at all engines that have some.
 class TaskMachine {
  public:
   explicit TaskMachine(const TaskMachineOptions& options);
@@ -55,115 +83,153 @@ class TaskMachine {
   void step(TimePoint now, TaskEvent event, TaskActions& actions);
   [[nodiscard]] TimePoint next_deadline() const;
   void check_invariants() const;
+  /// Looks at all engines: for people, not for programs in a loop.
+  [[nodiscard]] TaskExplanation explain(TimePoint now, std::string_view msg_id) const;
 
-  [[nodiscard]] std::size_t task_count() const { return tasks_.size(); }
+  /// Tasks without an answer.
+  [[nodiscard]] std::size_t task_count() const { return tasks_.size() - abandoned_; }
   [[nodiscard]] std::size_t engine_count() const { return slots_.size(); }
-  /// Unfinished tasks on this engine; 0 for an unknown one.
-  [[nodiscard]] std::uint32_t load_of(const std::string& engine_uuid) const;
+  /// Outcomes that are remembered.
+  [[nodiscard]] std::size_t finished_count() const { return finished_.size(); }
+  /// Tasks on this engine; 0 for an unknown one.
+  [[nodiscard]] std::uint32_t load_of(std::string_view engine_uuid) const;
 
  private:
-  enum class State { gone, waiting, running, orphaned };
-  struct Task {
-    std::string msg_id{};
-    std::optional<Message> request{};
-    std::uint64_t ticket{};  ///< order of submission, unique
-    State state{State::gone};
-    EngineSlot engine{};         ///< while running
-    std::size_t engine_place{};  ///< in Engine::tasks, while running
-    std::string engine_uuid{};   ///< while running or orphaned
-    int retries_left{};
-    bool has_targets{false};
-    bool noted{false};  ///< the hub has seen the request
-    std::vector<std::string> targets{};
-    std::vector<std::string> excluded{};
-    Duration timeout{};
-    TimePoint deadline{TimePoint::never()};
-    /// The last failure, delivered if no engine is left to try the task again.
-    std::optional<Message> last_reply{};
-
-    [[nodiscard]] bool restricted() const { return has_targets || !excluded.empty(); }
-    [[nodiscard]] bool may_use(const std::string& uuid) const;
-  };
-  /// Valid while the task waits and still has this ticket; tasks are pooled and never freed.
-  struct Entry {
+  using Task = ScheduledTask;
+  using Engine = SchedulerEngine;
+  /// The head of a queue.
+  struct Candidate {
     Task* task{};
-    std::uint64_t ticket{};
-    [[nodiscard]] bool valid() const {
-      return task->ticket == ticket && task->state == State::waiting;
-    }
+    WaitQueue* queue{};
   };
-  class Queue {
-   public:
-    void push(Entry entry);
-    /// The oldest valid entry's task, or nullptr.
-    Task* front();
-    void pop() { entries_.pop_front(); }
-    [[nodiscard]] const std::deque<Entry>& entries() const { return entries_; }
-    void clear() { entries_.clear(); }
-
-   private:
-    std::deque<Entry> entries_;
-    std::size_t sweep_at_{64};
-  };
-  struct Engine {
-    std::string uuid{};
-    bool alive{false};
-    EngineLoad load{};
-    Queue own_queue{};  ///< restricted tasks that may run here
-    std::vector<Task*> tasks{};
+  struct RestrictedEntry {
+    Task* task{};
+    std::uint64_t stamp{};
+    [[nodiscard]] bool valid() const { return task->wait_stamp == stamp; }
   };
 
+  // events: task_machine.cpp
   void on(TimePoint now, TaskSubmitted& event, TaskActions& actions);
   void on(TimePoint now, TaskReplied& event, TaskActions& actions);
+  void on(TimePoint now, TaskStarted& event, TaskActions& actions);
   void on(TimePoint now, EngineJoined& event, TaskActions& actions);
   void on(TimePoint now, EngineLeft& event, TaskActions& actions);
+  void on(TimePoint now, EngineSuspected& event, TaskActions& actions);
+  void on(TimePoint now, EngineTrusted& event, TaskActions& actions);
   void on(TimePoint now, TaskUndeliverable& event, TaskActions& actions);
   void on(TimePoint now, TaskTimePassed& event, TaskActions& actions);
+  void take_options(Task& task, TaskOptions& options);
+  /// Enters the dependencies in the graph; what is wrong with them.
+  std::optional<RemoteFailure> take_dependencies(Task& task,
+                                                 DependencyKind kind,
+                                                 DependencySpec& spec);
+  void reply_of_timed_out(TimePoint now, Task& task, bool succeeded, TaskActions& actions);
+  void lose_tasks(TimePoint now, Engine& engine, bool silent, TaskActions& actions);
+  void run_limit_passed(TimePoint now, Task& task, TaskActions& actions);
+  Task* find_task(std::string_view msg_id) const;
 
+  // placement: task_machine_placement.cpp
   /// An engine with room for the task, by the scheme.
   Engine* choose(const Task& task);
-  Engine* choose_restricted(const Task& task);
-  void place(Task& task, Engine& engine, TaskActions& actions);
+  Engine* choose_among(const Task& task, const std::vector<EngineKey>& keys);
+  Engine* choose_not_excluded(const Task& task);
+  Engine* choose_by_resources(const Task& task);
+  Engine* choose_from(const std::vector<EngineLoad>& candidates);
+  /// Whether the engine has room and, if the task needs resources, these are free and no other
+  /// task has to be served first.
+  bool can_start(Engine& engine, const Task& task);
+  void place(TimePoint now, Task& task, Engine& engine, TaskActions& actions);
   /// Places the task, lets it wait, or fails it if no engine that it names is there.
   void place_or_wait(TimePoint now, Task& task, TaskActions& actions);
   void enqueue(TimePoint now, Task& task);
+  void enqueue_at(Engine& engine, Task& task);
+  void end_wait(Task& task);
   /// No engine that it may use is left, and waiting for one that joins makes no sense.
   [[nodiscard]] bool hopeless(const Task& task) const;
+  [[nodiscard]] bool any_engine_for(const Task& task) const;
   void give_up(Task& task, TaskActions& actions);
-  /// Gives an engine the oldest tasks that it may run until it is full.
-  void fill(Engine& engine, TaskActions& actions);
+  /// What the engine is to start next, if it has room; its resources are free.
+  Candidate next_for(Engine& engine);
+  Candidate next_with_resources(Engine& engine);
+  [[nodiscard]] bool goes_first(const Task& a, const Task& b) const;
+  /// Gives an engine the next tasks that it may run until it is full.
+  void fill(TimePoint now, Engine& engine, TaskActions& actions);
+  /// After each event: dependents of what ended are released or failed, and whatever can start now
+  /// does. `freed` is the engine that may have got room, or nullptr.
+  void settle(TimePoint now, Engine* freed, TaskActions& actions);
+  void release_dependents(TimePoint now, TaskActions& actions);
+  void start_released(TimePoint now, Engine* freed, TaskActions& actions);
 
-  /// Takes the task off its engine, whose load goes down.
-  Engine* release(Task& task);
+  // endings: task_machine_endings.cpp
+  /// Takes the task off its engine, whose load goes down; nullptr if the engine is gone.
+  Engine* release(TimePoint now, Task& task);
+  void begin_run(TimePoint now, Task& task);
   void try_elsewhere(TimePoint now, Task& task, TaskReplied& event, TaskActions& actions);
   void lose(TimePoint now, Task& task, TaskActions& actions);
-  void deliver(Task& task, Message reply, TaskActions& actions);
-  void fail(Task& task, RemoteFailure failure, TaskActions& actions);
-
+  void deliver(
+      Task& task, std::string engine_uuid, Message reply, bool succeeded, TaskActions& actions);
+  void fail(Task& task, RemoteFailure failure, TaskActions& actions, std::string engine_uuid = {});
+  /// The client has its answer; the engine stays occupied until its reply or that time.
+  void abandon(Task& task, TimePoint until);
+  void answer_failure(Task& task,
+                      RemoteFailure failure,
+                      std::string engine_uuid,
+                      TaskActions& actions);
+  void conclude(Task& task, TaskOutcome outcome);
   Task& new_task();
-  void finish(Task& task);
+  /// Nothing is kept of the task.
+  void forget(Task& task);
   void set_deadline(Task& task, TimePoint deadline);
   [[nodiscard]] bool has_room(const Engine& engine) const {
-    return engine.alive && (options_.hwm == 0 || engine.load.load < options_.hwm);
+    return engine.alive && !engine.suspected &&
+           (options_.hwm == 0 || engine.load.load < options_.hwm);
   }
   /// Changes load and stamp and keeps the index in step.
   void change_load(Engine& engine, std::uint32_t load, std::uint64_t stamp);
-  [[nodiscard]] bool any_engine_for(const Task& task) const;
-  Engine* find_engine(const std::string& uuid);
+  void set_suspected(Engine& engine, bool suspected);
+  Engine* find_engine(EngineKey key);
+  [[nodiscard]] EngineKey engine_key(std::string_view uuid) const;
+  void check_engine(const Engine& engine) const;
+  void check_task(const Task& task) const;
+  [[nodiscard]] bool waits_rightly(const Engine& engine, const Task& task) const;
+
+  // explanations: task_machine_explain.cpp
+  [[nodiscard]] TaskExplanation explain_wait(const Task& task) const;
+  [[nodiscard]] TaskExplanation explain_run(TimePoint now, const Task& task) const;
+  [[nodiscard]] std::string explain_blocked(const Task& task) const;
 
   TaskMachineOptions options_;
+  std::uint64_t key_seed_;
   Rng rng_;
   std::unique_ptr<LoadScheme> index_;
+  DependencyGraph graph_;
+  FinishedTasks finished_;
   std::deque<Task> pool_;
   std::vector<Task*> free_tasks_;
-  std::unordered_map<std::string_view, Task*> tasks_;  ///< keys view Task::msg_id
-  Queue general_queue_;
-  Queue restricted_;  ///< every restricted task that waits, for engines that join later
+  std::unordered_map<TaskKey, Task*> tasks_;
+  std::size_t abandoned_{};
+  std::size_t waiting_{};
+  std::size_t waiting_for_resources_{};
+
+  WaitQueue general_queue_;
+  /// Every restricted task that waits, for engines that join later; swept when it has doubled.
+  std::vector<RestrictedEntry> restricted_;
+  std::size_t sweep_restricted_at_{64};
+  std::map<ResourceMap, ResourceShape> shapes_;
+  bool shaped_changed_{false};  ///< a waiting task that needs resources was placed or ended
+  std::vector<DependencyNode::Edge> affected_;  ///< whose dependencies ended in this step
+  std::vector<Task*> released_;                 ///< that began to wait because of that
+  /// When a client was served last, for comparing the heads of two queues.
+  std::unordered_map<std::uint64_t, std::uint64_t> served_;
+
   std::deque<Engine> engines_;
   std::vector<EngineSlot> free_slots_;
-  std::unordered_map<std::string, EngineSlot> slots_;
+  std::unordered_map<EngineKey, EngineSlot> slots_;
+  std::vector<EngineSlot> with_resources_;
   std::set<std::tuple<TimePoint, std::uint64_t, Task*>> deadlines_;
   std::uint64_t next_ticket_{1};
+  std::uint64_t next_wait_stamp_{1};
+  std::uint64_t next_served_{1};
   // Assignments count up from the middle; an engine that joins goes before all others.
   std::uint64_t next_stamp_{std::uint64_t{1} << 63U};
   std::uint64_t joining_stamp_{(std::uint64_t{1} << 63U) - 1};

@@ -26,7 +26,7 @@ class Run {
 
   void play() {
     while (!script_.ended()) {
-      event(script_.below(8));
+      event(script_.below(12));
     }
     // The faults end: all engines leave, every deadline passes, one fresh engine does the rest.
     for (unsigned engine = 0; engine < 8; ++engine) {
@@ -34,7 +34,7 @@ class Run {
     }
     now_ = now_ + std::chrono::hours(1);
     step(ipf::TaskTimePassed{});
-    step(ipf::EngineJoined{.uuid = "fresh"});
+    step(ipf::EngineJoined{.uuid = "fresh", .resources = {{"gpu", 4}}});
     while (!open_.empty()) {
       const auto next = std::find_if(open_.begin(), open_.end(),
                                      [](const auto& task) { return task.second == "fresh"; });
@@ -46,6 +46,8 @@ class Run {
                             .reply = ipf::fuzz::message_from("fresh")});
       IPF_CHECK(!open_.contains(id));
     }
+    now_ = now_ + std::chrono::hours(1);
+    step(ipf::TaskTimePassed{});
     IPF_CHECK(machine_.load_of("fresh") == 0 &&
               machine_.next_deadline() == ipf::TimePoint::never());
   }
@@ -65,7 +67,19 @@ class Run {
       case 3:
         return step(ipf::TaskUndeliverable{.msg_id = task_name()});
       case 4:
+        return step(ipf::EngineLeft{.uuid = engine_name(script_.below(8)), .silent = true});
       case 5:
+        return step(ipf::EngineSuspected{.uuid = engine_name(script_.below(8))});
+      case 6:
+        return step(ipf::EngineTrusted{.uuid = engine_name(script_.below(8))});
+      case 7:
+        return step(
+            ipf::TaskStarted{.msg_id = task_name(), .engine_uuid = engine_name(script_.below(8))});
+      case 8:
+        return step(ipf::EngineJoined{.uuid = engine_name(script_.below(8)),
+                                      .resources = {{"gpu", script_.below(4)}}});
+      case 9:
+      case 10:
         return submit();
       default:
         return reply();
@@ -81,12 +95,31 @@ class Run {
     options.retries = static_cast<int>((wish >> 2U) & 3U);
     options.timeout_seconds = static_cast<double>((wish >> 4U) & 7U) / 100;
     if ((wish >> 7U) != 0) {
-      options.after.msg_ids.emplace_back("x");
+      more_options(options);
     }
     const std::string id = task_name();
     open_.try_emplace(id);
-    step(ipf::TaskSubmitted{
-        .msg_id = id, .options = std::move(options), .request = ipf::fuzz::message_from("client")});
+    step(ipf::TaskSubmitted{.msg_id = id,
+                            .options = std::move(options),
+                            .request = ipf::fuzz::message_from("client"),
+                            .client = script_.below(3)});
+  }
+
+  void more_options(ipf::TaskOptions& options) {
+    const unsigned wish = script_.next();
+    for (auto* spec : {&options.after, &options.follow}) {
+      for (unsigned count = script_.below(3); count > 0; --count) {
+        spec->msg_ids.push_back(task_name());
+      }
+      spec->all = script_.below(2) == 0;
+      spec->failure = script_.below(2) == 0;
+      spec->success = !spec->failure || script_.below(2) == 0;
+    }
+    options.priority = static_cast<int>(wish & 3U) - 1;
+    options.run_timeout_seconds = static_cast<double>((wish >> 2U) & 3U) / 20;
+    if (const unsigned gpus = (wish >> 4U) & 3U; gpus > 0) {
+      options.resources["gpu"] = gpus;
+    }
   }
 
   void reply() {
@@ -99,7 +132,8 @@ class Run {
                           .engine_uuid = engine,
                           .succeeded = (how & 1U) != 0,
                           .dependencies_met = (how & 2U) == 0,
-                          .reply = ipf::fuzz::message_from(engine)});
+                          .reply = ipf::fuzz::message_from(engine),
+                          .aborted = (how & 9U) == 8});
   }
 
   void step(ipf::TaskEvent event) {
@@ -115,6 +149,10 @@ class Run {
       } else if (const auto* fail = std::get_if<ipf::FailTask>(&action)) {
         end(fail->msg_id);
       }
+    }
+    for (const auto& [id, engine] : open_) {
+      const auto found = machine_.explain(now_, id);
+      IPF_CHECK(found.state != "finished" && !found.reason.empty());
     }
     IPF_CHECK(machine_.task_count() == open_.size());
   }

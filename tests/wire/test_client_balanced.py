@@ -10,7 +10,7 @@ from ipyparallel import interactive
 from ipyparallel.error import CompositeError, RemoteError
 
 from .conftest import SHARED_ENGINES
-from .pairings import OUR_CONTROLLER, A, C
+from .pairings import A, C
 from .polling import wait_until
 
 T = 20.0
@@ -124,19 +124,6 @@ def test_retries_beyond_the_engines_end_with_the_timeout(rc: ipp.Client) -> None
         ar = view.apply_async(fail)
     with pytest.raises(RemoteError, match="TaskTimeout"):
         ar.get(timeout=T)
-
-
-@pytest.mark.pairings(*OUR_CONTROLLER, why="the reference has dependencies; ours come later")
-@pytest.mark.parametrize("flag", ["after", "follow"])
-def test_dependencies_are_refused_by_name(rc: ipp.Client, flag: str) -> None:
-    """A task with a dependency must not run too early, nor wait for ever."""
-    view = rc.load_balanced_view()
-    first = view.apply_async(nap, 0)
-    with view.temp_flags(**{flag: [first]}):
-        refused = view.apply_async(square, 2)
-    with pytest.raises(RemoteError, match="InvalidDependency"):
-        refused.get(timeout=T)
-    assert view.apply_async(square, 3).get(timeout=T) == 9
 
 
 def test_timeout_limits_the_queue_not_the_run(rc: ipp.Client) -> None:

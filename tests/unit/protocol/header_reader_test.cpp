@@ -208,6 +208,18 @@ TEST(TaskOptions, AWholeNumberIsATimeoutToo) {
   EXPECT_EQ(options->timeout_seconds, 5.0);
 }
 
+TEST(TaskOptions, PriorityRunTimeAndResourcesAreRead) {
+  HeaderReader reader;
+  const auto options = reader.read_task_options(with_metadata(
+      R"({"priority": -3, "run_timeout": 1.5, "resources": {"gpu": 1, "mem": 2.5, "none": 0}})"));
+  ASSERT_TRUE(options);
+  EXPECT_EQ(options->priority, -3);
+  EXPECT_EQ(options->run_timeout_seconds, 1.5);
+  EXPECT_EQ(options->resources, (ResourceMap{{"gpu", 1.0}, {"mem", 2.5}}));
+  EXPECT_TRUE(reader.read_task_options(
+      with_metadata(R"({"priority": null, "run_timeout": null, "resources": null})")));
+}
+
 TEST(TaskOptions, EveryWrongTypeIsNamed) {
   const std::vector<std::pair<std::string, std::string>> wrong{
       {R"({"timeout": -1})", "metadata: 'timeout' is no number of seconds from 0 to 1e9"},
@@ -232,6 +244,20 @@ TEST(TaskOptions, EveryWrongTypeIsNamed) {
       {R"({"follow": {"all": 1}})", "metadata: 'all' is neither true nor false"},
       {R"({"follow": {"success": null}})", "metadata: 'success' is neither true nor false"},
       {R"({"follow": {"failure": "no"}})", "metadata: 'failure' is neither true nor false"},
+      {R"({"after": {"dependencies": ["a"], "success": false}})",
+       "metadata: 'after' wants neither success nor failure"},
+      {R"({"run_timeout": "1"})", "metadata: 'run_timeout' is no number of seconds from 0 to 1e9"},
+      {R"({"priority": 1.5})", "metadata: 'priority' is no whole number from -1000000 to 1000000"},
+      {R"({"priority": "high"})",
+       "metadata: 'priority' is no whole number from -1000000 to 1000000"},
+      {R"({"priority": 1000001})",
+       "metadata: 'priority' is no whole number from -1000000 to 1000000"},
+      {R"({"resources": ["gpu"]})", "metadata: 'resources' is no dictionary"},
+      {R"({"resources": {"gpu": "1"}})",
+       "metadata: 'resources' holds something else than a number from 0 to 1e15"},
+      {R"({"resources": {"gpu": -1}})",
+       "metadata: 'resources' holds something else than a number from 0 to 1e15"},
+      {R"({"resources": {"": 1}})", "metadata: 'resources' has a name of 0 or more than 64 bytes"},
       {R"([])", "metadata is no JSON object"},
   };
   for (const auto& [metadata, message] : wrong) {

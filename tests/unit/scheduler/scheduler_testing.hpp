@@ -45,6 +45,13 @@ inline std::string line(const FailTask& action) {
 inline std::string line(const NoteSubmission& action) {
   return "note " + action.msg_id;
 }
+inline std::string line(const InterruptTask& action) {
+  return "signal " + std::to_string(action.signal) + " for " + action.msg_id + " to " +
+         action.engine_uuid;
+}
+inline std::string line(const AbortAtEngine& action) {
+  return "abort " + action.msg_id + " at " + action.engine_uuid;
+}
 inline std::string line(const TaskLog& action) {
   return "log: " + action.text;
 }
@@ -95,9 +102,38 @@ struct TaskWish {
   std::vector<std::string> targets{};
   int retries{0};
   std::int64_t timeout_ms{0};
-  std::vector<std::string> after{};
-  std::vector<std::string> follow{};
+  DependencySpec after{};
+  DependencySpec follow{};
+  int priority{0};
+  std::int64_t run_timeout_ms{0};
+  ResourceMap resources{};
+  std::uint64_t client{};
 };
+
+/// Dependencies that all have to succeed, any of which has to, and so on.
+inline DependencySpec all_of(std::vector<std::string> ids) {
+  return {.msg_ids = std::move(ids)};
+}
+inline DependencySpec any_of(std::vector<std::string> ids) {
+  return {.msg_ids = std::move(ids), .all = false};
+}
+inline DependencySpec failed(std::vector<std::string> ids, bool all = true) {
+  return {.msg_ids = std::move(ids), .all = all, .success = false, .failure = true};
+}
+inline DependencySpec ended(std::vector<std::string> ids, bool all = true) {
+  return {.msg_ids = std::move(ids), .all = all, .success = true, .failure = true};
+}
+
+inline TaskOptions options_of(const TaskWish& wish) {
+  return {.after = wish.after,
+          .follow = wish.follow,
+          .targets = wish.targets,
+          .timeout_seconds = static_cast<double>(wish.timeout_ms) / 1000,
+          .retries = wish.retries,
+          .priority = wish.priority,
+          .run_timeout_seconds = static_cast<double>(wish.run_timeout_ms) / 1000,
+          .resources = wish.resources};
+}
 
 /// The task machine with a clock that the test moves; invariants are checked after each step.
 class TestTasks {
@@ -111,19 +147,37 @@ class TestTasks {
     return actions;
   }
   TaskActions submit_for_actions(const std::string& msg_id, const TaskWish& wish = {}) {
-    TaskOptions options{.targets = wish.targets,
-                        .timeout_seconds = static_cast<double>(wish.timeout_ms) / 1000,
-                        .retries = wish.retries};
-    options.after.msg_ids = wish.after;
-    options.follow.msg_ids = wish.follow;
-    return step(TaskSubmitted{
-        .msg_id = msg_id, .options = std::move(options), .request = request_message(msg_id)});
+    return step(TaskSubmitted{.msg_id = msg_id,
+                              .options = options_of(wish),
+                              .request = request_message(msg_id),
+                              .client = wish.client});
   }
   Lines submit(const std::string& msg_id, const TaskWish& wish = {}) {
     return lines(submit_for_actions(msg_id, wish));
   }
-  Lines join(const std::string& uuid) { return lines(step(EngineJoined{.uuid = uuid})); }
+  Lines join(const std::string& uuid, const ResourceMap& resources = {}) {
+    return lines(step(EngineJoined{.uuid = uuid, .resources = resources}));
+  }
   Lines leave(const std::string& uuid) { return lines(step(EngineLeft{.uuid = uuid})); }
+  /// It was lost only because its heart did not answer.
+  Lines freeze(const std::string& uuid) {
+    return lines(step(EngineLeft{.uuid = uuid, .silent = true}));
+  }
+  Lines suspect(const std::string& uuid) { return lines(step(EngineSuspected{.uuid = uuid})); }
+  Lines trust(const std::string& uuid) { return lines(step(EngineTrusted{.uuid = uuid})); }
+  Lines started(const std::string& msg_id, const std::string& uuid) {
+    return lines(step(TaskStarted{.msg_id = msg_id, .engine_uuid = uuid}));
+  }
+  Lines aborted(const std::string& msg_id, const std::string& engine) {
+    return lines(step(TaskReplied{.msg_id = msg_id,
+                                  .engine_uuid = engine,
+                                  .reply = reply_message(engine, "aborted"),
+                                  .aborted = true}));
+  }
+  [[nodiscard]] std::string why(const std::string& msg_id) const {
+    const auto found = machine_.explain(now_, msg_id);
+    return found.state + ": " + found.reason;
+  }
   Lines succeed(const std::string& msg_id, const std::string& engine) {
     return reply(msg_id, engine, true, true, "good");
   }

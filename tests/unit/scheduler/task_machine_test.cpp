@@ -396,15 +396,6 @@ TEST(TaskUnmet, AnUnmetReplyThatCallsItselfASuccessIsUnmetAllTheSame) {
             Lines{"assign t to a"});
 }
 
-TEST(TaskDependencies, AfterAndFollowAreRefusedByNameAndRecorded) {
-  TestTasks tasks;
-  tasks.join("a");
-  EXPECT_EQ(tasks.submit("t1", {.after = {"x"}}), (Lines{"note t1", "fail t1: InvalidDependency"}));
-  EXPECT_EQ(tasks.submit("t2", {.follow = {"x"}}),
-            (Lines{"note t2", "fail t2: InvalidDependency"}));
-  EXPECT_EQ(tasks.machine().task_count(), 0U);
-}
-
 // ---- engines that die (protocol.md 5.5) ---------------------------------------------------------
 
 TEST(TaskEngineLost, AfterTheGraceTheTaskFailsWithTheEnginesName) {
