@@ -1,0 +1,173 @@
+#include "journal/task_journal.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <csignal>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "unit/protocol/protocol_testing.hpp"
+
+namespace ipf {
+namespace {
+
+using std::chrono::seconds;
+using test::make_signer;
+using test::texts_of;
+using Texts = std::vector<std::string>;
+
+Message message(const std::string& content, const std::vector<std::string>& buffers = {}) {
+  static const Signer signer = make_signer();
+  return *Message::split(test::wire_frames({.content = content, .buffers = buffers}, signer));
+}
+
+struct JournalBench : testing::Test {
+  JournalBench() {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    dir = std::filesystem::temp_directory_path() /
+          ("ipf_journal_" + std::string(info->name()) + std::to_string(getpid()));
+    std::filesystem::create_directories(dir);
+  }
+  ~JournalBench() override { std::filesystem::remove_all(dir); }
+
+  TaskJournal create(const std::vector<JournaledTask>& tasks = {},
+                     const TaskJournal::Options& options = {}) const {
+    auto journal = TaskJournal::create(path(), options, tasks);
+    EXPECT_TRUE(journal) << journal.error().message;
+    return std::move(*journal);
+  }
+  [[nodiscard]] std::filesystem::path path() const { return dir / "tasks.journal"; }
+  [[nodiscard]] std::vector<JournaledTask> read() const {
+    auto tasks = TaskJournal::read(path());
+    EXPECT_TRUE(tasks);
+    return tasks ? *tasks : std::vector<JournaledTask>{};
+  }
+
+  std::filesystem::path dir;
+  TimePoint now{1'000'000'000'000};
+};
+
+TEST_F(JournalBench, WhatWasFlushedIsReadBack) {
+  TaskJournal journal = create();
+  journal.submitted("a", message("A", {"buffer", std::string(100'000, 'x')}));
+  journal.submitted("b", message("B"));
+  journal.submitted("c", message("C"));
+  journal.assigned("a", "engine");
+  journal.assigned("b", "other");
+  journal.answered("b", "other", message("reply"));
+  ASSERT_TRUE(journal.flush(now));
+  const auto tasks = read();
+  ASSERT_EQ(tasks.size(), 3U);
+  EXPECT_EQ(tasks[0].msg_id, "a");
+  EXPECT_EQ(texts_of(tasks[0].request->frames()),
+            texts_of(message("A", {"buffer", std::string(100'000, 'x')}).frames()));
+  EXPECT_EQ(tasks[0].engine_uuid, "engine");
+  EXPECT_FALSE(tasks[0].reply);
+  EXPECT_EQ(tasks[1].reply->content(), "reply");
+  EXPECT_EQ(tasks[2].engine_uuid, "");
+}
+
+TEST_F(JournalBench, WhatWasNotFlushedIsNot) {
+  TaskJournal journal = create();
+  journal.submitted("a", message("A"));
+  EXPECT_TRUE(read().empty());
+}
+
+TEST_F(JournalBench, ARecordThatIsCutOffEndsTheFile) {
+  {
+    TaskJournal journal = create();
+    journal.submitted("a", message("A"));
+    journal.submitted("b", message("B"));
+    ASSERT_TRUE(journal.flush(now));
+  }
+  const auto size = std::filesystem::file_size(path());
+  for (std::size_t cut = 1; cut < 300; cut += 7) {
+    std::filesystem::resize_file(path(), size - cut);
+    const auto tasks = read();
+    ASSERT_EQ(tasks.size(), 1U) << cut;
+    EXPECT_EQ(tasks[0].msg_id, "a");
+  }
+}
+
+TEST_F(JournalBench, AnythingElseIsNoJournal) {
+  std::ofstream(path()) << "SQLite format 3";
+  EXPECT_FALSE(TaskJournal::read(path()));
+}
+
+TEST_F(JournalBench, NoFileIsNoTask) {
+  EXPECT_TRUE(read().empty());
+}
+
+TEST_F(JournalBench, OnlyTheOwnerMayRead) {
+  create();
+  struct stat status {};
+  ASSERT_EQ(stat(path().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0600U);
+}
+
+TEST_F(JournalBench, TheNextControllersJournalBeginsWithWhatTheLastOneKnew) {
+  {
+    TaskJournal journal = create();
+    journal.submitted("open", message("1"));
+    journal.assigned("open", "e");
+    journal.submitted("done", message("2"));
+    journal.answered("done", "e", message("reply"));
+    ASSERT_TRUE(journal.flush(now));
+  }
+  TaskJournal journal = create(read());
+  EXPECT_EQ(journal.open_count(), 1U);
+  const auto tasks = read();
+  ASSERT_EQ(tasks.size(), 2U);
+  EXPECT_EQ(tasks[0].engine_uuid, "e");
+  EXPECT_EQ(tasks[1].reply->content(), "reply");
+}
+
+TEST_F(JournalBench, TheFileIsBegunAnewAndOpenTasksStay) {
+  TaskJournal journal = create({}, {.rotate_bytes = 10'000, .settle_time = seconds(3)});
+  journal.submitted("open", message("1"));
+  journal.assigned("open", "e");
+  for (int i = 0; i < 2000; ++i) {
+    const std::string msg_id = "t" + std::to_string(i);
+    journal.submitted(msg_id, message("x"));
+    journal.answered(msg_id, "e", message("y"));
+    now = now + std::chrono::milliseconds(10);
+    ASSERT_TRUE(journal.flush(now));
+  }
+  EXPECT_LT(std::filesystem::file_size(path()), 500'000U);
+  const auto tasks = read();
+  ASSERT_FALSE(tasks.empty());
+  EXPECT_EQ(tasks[0].msg_id, "open");
+  EXPECT_EQ(tasks[0].engine_uuid, "e");
+  // Three seconds are 300 tasks; at least those are still there.
+  EXPECT_GE(tasks.size(), 301U);
+  EXPECT_LT(tasks.size(), 1000U);
+  EXPECT_EQ(tasks.back().msg_id, "t1999");
+}
+
+TEST_F(JournalBench, AFullDiskIsToldOnceAndTheJournalRecovers) {
+  TaskJournal journal = create({}, {.retry_time = seconds(10)});
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{.rlim_cur = 2000, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  journal.submitted("open", message(std::string(5000, 'x')));
+  EXPECT_FALSE(journal.flush(now));
+  journal.submitted("late", message("x"));
+  EXPECT_TRUE(journal.flush(now + seconds(1))) << "told once only";
+  EXPECT_TRUE(journal.flush(now + seconds(11))) << "tried again in vain";
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_TRUE(journal.flush(now + seconds(22)));
+  std::signal(SIGXFSZ, ignored);
+  const auto tasks = read();
+  ASSERT_EQ(tasks.size(), 2U);
+  EXPECT_EQ(tasks[1].msg_id, "late");
+}
+
+}  // namespace
+}  // namespace ipf
