@@ -62,6 +62,12 @@ void declare_options(CLI::App& app, ControllerArguments& to) {
       ->check(CLI::Range(0.1, 1e6));
   app.add_flag("--reuse,--IPController.reuse_files", options.reuse,
                "Take ports and key from existing connection files and keep these");
+  app.add_flag("--journal", options.journal,
+               "Write the task queue to disk as it changes, so that --restore can go on with it "
+               "after a crash");
+  app.add_flag("--restore,--IPController.restore_engines", options.restore,
+               "Go on where the last controller of this cluster stopped or was killed: same ports "
+               "and key, its engines, and its tasks if it kept a journal");
   app.add_option("--keyfile,--Session.keyfile", to.keyfile,
                  "File with the key that signs all messages (default: a random key)");
   app.add_flag("--secure,!--no-secure", options.secure, "Sign all messages (default)");
@@ -184,6 +190,7 @@ Result<ControllerOptions> resolve_options(ControllerArguments& from) {
     return unexpected(key.error());
   }
   options.key = *key;
+  options.journal = options.journal || options.restore;
   return options;
 }
 

@@ -1,11 +1,13 @@
 #include "client/client_reactor.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <exception>
 #include <utility>
 #include <variant>
 
 #include "net/address.hpp"
+#include "net/connection_watch.hpp"
 #include "net/poller.hpp"
 #include "net/socket.hpp"
 
@@ -51,6 +53,8 @@ struct ClientReactor::Network {
     }
     notification_index = poller.add(notification);
     iopub_index = poller.add(iopub);
+    mux_watch_index = poller.add(mux_watch);
+    task_watch_index = poller.add(task_watch);
   }
 
   Socket& socket_of(Channel channel) {
@@ -74,10 +78,14 @@ struct ClientReactor::Network {
   Socket control{context, SocketKind::dealer};
   Socket notification{context, SocketKind::sub};
   Socket iopub{context, SocketKind::sub};
+  ConnectionWatch mux_watch{context, mux, "mux"};
+  ConnectionWatch task_watch{context, task, "task"};
   Poller poller;
   std::vector<Inlet> inlets;
   std::size_t notification_index{};
   std::size_t iopub_index{};
+  std::size_t mux_watch_index{};
+  std::size_t task_watch_index{};
 };
 
 ClientReactor::ClientReactor(const FoundConnection& connection,
@@ -181,6 +189,12 @@ void ClientReactor::receive(TimePoint now) {
       }
     }
   }
+  if (net.poller.ready(net.mux_watch_index) && net.mux_watch.came_back()) {
+    send_unanswered(Channel::mux);
+  }
+  if (net.poller.ready(net.task_watch_index) && net.task_watch.came_back()) {
+    send_unanswered(Channel::task);
+  }
   if (net.poller.ready(net.iopub_index)) {
     for (int i = 0; i < messages_a_turn; ++i) {
       auto frames = net.iopub.receive();
@@ -216,6 +230,10 @@ void ClientReactor::act() {
   for (const auto& action : actions_) {
     if (const auto* request = std::get_if<SendRequest>(&action)) {
       send(request->request);
+    } else if (const auto* complete = std::get_if<CompleteRequest>(&action)) {
+      unanswered_.erase(complete->number);
+    } else if (const auto* fail = std::get_if<FailRequest>(&action)) {
+      unanswered_.erase(fail->number);
     } else if (const auto* close = std::get_if<CloseClient>(&action)) {
       close_reason_ = close->reason;
       ended_ = true;
@@ -227,7 +245,25 @@ void ClientReactor::act() {
 
 void ClientReactor::send(const NewRequest& request) {
   // A DEALER without high-water mark takes every message; only a closed context would refuse.
-  network_->socket_of(request.channel).send(writer_.write(request, wall_now()));
+  Frames frames = writer_.write(request, wall_now());
+  network_->socket_of(request.channel).send(frames);
+  if (request.channel == Channel::mux || request.channel == Channel::task) {
+    unanswered_.emplace(request.number,
+                        Sent{.channel = request.channel, .frames = std::move(frames)});
+  }
+}
+
+void ClientReactor::send_unanswered(Channel channel) {
+  std::vector<RequestNumber> numbers;
+  for (const auto& [number, sent] : unanswered_) {
+    if (sent.channel == channel) {
+      numbers.push_back(number);
+    }
+  }
+  std::ranges::sort(numbers);
+  for (const RequestNumber number : numbers) {
+    network_->socket_of(channel).send(unanswered_.at(number).frames);
+  }
 }
 
 }  // namespace ipf::client

@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "client/client_machine.hpp"
@@ -65,6 +66,9 @@ class ClientReactor {
   /// Performs the actions of a round.
   void act();
   void send(const NewRequest& request);
+  /// Sends again, byte for byte, what has no answer yet: the controller may have been restarted, or
+  /// the message lost with the connection. Who has it already drops the copy as a replay.
+  void send_unanswered(Channel channel);
 
   ResultBoard& board_;
   RequestWriter writer_;
@@ -79,6 +83,11 @@ class ClientReactor {
   Mailbox<NewRequest> mailbox_;
   std::vector<NewRequest> submitted_;
   ClientActions actions_;
+  struct Sent {
+    Channel channel{};
+    Frames frames{};
+  };
+  std::unordered_map<RequestNumber, Sent> unanswered_;  ///< on task and mux
   std::string close_reason_{"the client was closed"};
   bool ended_{false};
   std::once_flag stopped_;

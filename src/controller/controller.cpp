@@ -68,6 +68,10 @@ struct Controller::Parts {
   template <class Listening>
   Result<void> bind(Listening& socket, const std::string& ip, PortPool& pool, int& port);
   void announce() const;
+  /// The journal of the task queue, and what an earlier one says (--restore).
+  Result<void> open_journal();
+  Result<void> restore_engines();
+  void connect_threads();
   void start_threads();
   template <class Reactor>
   void start_thread(Reactor& reactor, const char* name);
@@ -165,6 +169,9 @@ Result<void> Controller::Parts::listen(ConnectionInfo client, ConnectionInfo eng
   IPF_TRY(bind(relays.iopub_clients(), client_ip, client_ports, client.iopub));
   IPF_TRY(bind(hub.notification(), client_ip, client_ports, client.notification));
   IPF_TRY(bind(broadcasts.clients(), client_ip, client_ports, client.broadcast[0]));
+  IPF_TRY(open_journal());
+  connect_threads();
+  IPF_TRY(restore_engines());
   start_threads();
   log.info("Hub listening on tcp://" + client_ip + ":" + std::to_string(client.registration) +
            " for registration.");
@@ -203,7 +210,42 @@ void Controller::Parts::start_thread(Reactor& reactor, const char* name) {
   });
 }
 
-void Controller::Parts::start_threads() {
+Result<void> Controller::Parts::open_journal() {
+  const auto path = options.paths.log() / ("tasks" + options.paths.cluster_id + ".journal");
+  std::vector<JournaledTask> known;
+  if (options.restore) {
+    auto read = TaskJournal::read(path);
+    if (!read) {
+      return unexpected(read.error());
+    }
+    known = std::move(*read);
+  }
+  if (options.journal) {
+    auto journal = TaskJournal::create(path, {}, known);
+    if (!journal) {
+      return unexpected(journal.error());
+    }
+    tasks.keep_journal(std::move(*journal));
+  } else if (!options.restore) {
+    TaskJournal::remove(path);  // of an earlier run: nothing in it is true any more
+  }
+  tasks.restore(std::move(known));
+  return {};
+}
+
+Result<void> Controller::Parts::restore_engines() {
+  if (!options.restore) {
+    return {};
+  }
+  const auto restored = hub.restore();
+  if (!restored && restored.error().code == ErrorCode::not_found) {
+    log.warning("registration::no engines to restore: " + restored.error().message);
+    return {};
+  }
+  return restored;
+}
+
+void Controller::Parts::connect_threads() {
   hub.connect(
       {.to_tasks = [this](TaskCommand command) { tasks.commands().push(std::move(command)); },
        .to_relays =
@@ -212,6 +254,9 @@ void Controller::Parts::start_threads() {
              broadcasts.commands().push(command);
            },
        .stop_controller = [this] { finished.signal(); }});
+}
+
+void Controller::Parts::start_threads() {
   start_thread(hub, "hub");
   start_thread(tasks, "task scheduler");
   start_thread(relays, "relay");
@@ -230,7 +275,7 @@ Controller::~Controller() {
     wake();
   }
   parts_->threads.clear();
-  if (parts_->files_written && !parts_->options.reuse) {
+  if (parts_->files_written && !parts_->options.reuse && !parts_->options.restore) {
     std::error_code ignored;
     std::filesystem::remove(parts_->options.paths.client_file(), ignored);
     std::filesystem::remove(parts_->options.paths.engine_file(), ignored);
@@ -281,7 +326,7 @@ Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& o
   std::string key = options.secure ? (options.key.empty() ? new_session_id() : options.key) : "";
   ConnectionInfo client = basic_info(options, key, PeerRole::client);
   ConnectionInfo engine = basic_info(options, key, PeerRole::engine);
-  if (options.reuse) {
+  if (options.reuse || options.restore) {
     const auto old_client = read_connection_file(options.paths.client_file(), PeerRole::client);
     const auto old_engine = read_connection_file(options.paths.engine_file(), PeerRole::engine);
     const bool agree = old_client && old_engine && old_client->key == old_engine->key &&

@@ -27,7 +27,10 @@ struct ControllerOptions {
   std::string key{};           ///< empty: a fresh random one
   bool secure{true};           ///< false: no signatures; refused unless both ips are loopback
   bool reuse{false};           ///< take ports and key from existing files and keep them at exit
-  StoreOptions store{};        ///< an SQLite file without directory is in the profile directory
+  /// Go on where the last controller of this profile and cluster id was: its engines, its queue.
+  bool restore{false};
+  bool journal{false};   ///< write the task queue to disk, so that a later one can restore it
+  StoreOptions store{};  ///< an SQLite file without directory is in the profile directory
   SchemeName scheme{SchemeName::leastload};
   std::uint32_t hwm{1};
   Duration heartbeat_period{std::chrono::milliseconds(3000)};

@@ -16,10 +16,6 @@ constexpr int burst = 256;
 /// How soon to look again when the store had no room.
 constexpr Duration store_pause = std::chrono::milliseconds(5);
 
-/// Where replies to resubmitted tasks go: no client has this identity, and the ROUTER drops them.
-/// Who resubmits polls the hub for the result (protocol.md, trap 22).
-constexpr std::string_view resubmitter = "ipyfleet-resubmitted";
-
 }  // namespace
 
 HubReactor::HubReactor(NetContext& context,
@@ -41,6 +37,22 @@ HubReactor::HubReactor(NetContext& context,
       hearts_(options.hearts, steady_now()),
       session_(new_session_id(), user_name(), signer),
       rejections_(log, "hub") {}
+
+Result<void> HubReactor::restore() {
+  constexpr std::size_t bytes_max = std::size_t{16} << 20U;
+  auto text = read_text_file(engine_state_file_, bytes_max);
+  if (!text) {
+    return unexpected(text.error());
+  }
+  now_ = steady_now();
+  wall_ = wall_now();
+  HubActions actions;
+  IPF_TRY(machine_.restore(now_, *text, actions));
+  for (auto& action : actions) {
+    std::visit([&](auto& concrete) { perform(concrete); }, action);
+  }
+  return {};
+}
 
 void HubReactor::run(const std::stop_token& stop) {
   Poller poller;

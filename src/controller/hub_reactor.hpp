@@ -54,6 +54,8 @@ class HubReactor {
   [[nodiscard]] HubMailbox& inbox() { return inbox_; }
   void connect(Links links) { links_ = std::move(links); }
 
+  /// Takes up the engines that the state file names; to be called before run(), after connect().
+  Result<void> restore();
   void run(const std::stop_token& stop);
   void wake() { wakeup_.signal(); }
 

@@ -62,6 +62,7 @@ void PairRelay::route(TimePoint now, Message request, std::vector<HubEvent>& to_
     rejections_.note(now, "a request", header.error());
     return;
   }
+  routes_.spoke(request.identity(0), header->session);
   const std::string_view engine = request.identity(1);
   if (!known_.contains(engine)) {
     answer_unknown(request, header->msg_type);
@@ -102,11 +103,19 @@ void PairRelay::receive_replies(TimePoint now, std::vector<HubEvent>& to_hub) {
       continue;
     }
     const std::array<std::string_view, 2> route{reply->identity(1), reply->identity(0)};
-    clients_.send(route, reply->frames(), reply->identity_count());
-    if (!options_.recorded) {
+    const bool sent =
+        clients_.send(route, reply->frames(), reply->identity_count()) == SendResult::sent;
+    if (sent && !options_.recorded) {
       continue;
     }
     if (const auto parent = reader_.read_parent(*reply)) {
+      if (!sent) {
+        routes_.send_elsewhere(now, parent->session, std::span(route).subspan(1), reply->frames(),
+                               reply->identity_count());
+      }
+      if (!options_.recorded) {
+        continue;
+      }
       std::string msg_id(parent->msg_id);
       std::string engine(reply->identity(0));
       to_hub.emplace_back(ReplySeen{.queue = TaskQueue::mux,
@@ -124,6 +133,7 @@ void PairRelay::retry(TimePoint now) {
 }
 
 void PairRelay::flush(TimePoint now) {
+  routes_.look_around(now);
   clients_.check_deadlines(now);
   engines_.check_deadlines(now);
   engines_.flush();

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "controller/client_routes.hpp"
 #include "controller/engine_outbox.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
@@ -53,6 +54,7 @@ class PairRelay {
   Session& session_;
   ZmtpRouter clients_;
   ZmtpRouter engines_;
+  ClientRoutes routes_{clients_};
   EngineOutbox outbox_;
   std::set<std::string, std::less<>> known_;
   HeaderReader reader_;

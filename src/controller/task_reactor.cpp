@@ -35,6 +35,7 @@ TaskReactor::TaskReactor(const Signer& signer,
       rejections_(log, "task") {}
 
 void TaskReactor::run(const std::stop_token& stop) {
+  take_up_restored();
   while (!stop.stop_requested()) {
     TimePoint now = steady_now();
     loop_.wait(now,
@@ -55,12 +56,82 @@ void TaskReactor::run(const std::stop_token& stop) {
     if (machine_.next_deadline() <= now) {
       step(now, TaskTimePassed{});
     }
+    routes_.look_around(now);
     clients_.check_deadlines(now);
     engines_.check_deadlines(now);
-    hub_.flush(now);  // first: who has an answer may ask the hub about it at once
-    engines_.flush();
-    clients_.flush();
+    flush(now);
   }
+}
+
+/// In this order: what an engine or a client has seen is in the journal, and who has an answer may
+/// ask the hub about it at once.
+void TaskReactor::flush(TimePoint now) {
+  if (journal_) {
+    if (const auto written = journal_->flush(now); !written) {
+      log_.error("task::" + written.error().message +
+                 "; tasks go on, but a restart would not know them");
+    }
+  }
+  hub_.flush(now);
+  engines_.flush();
+  clients_.flush();
+}
+
+// ---- restart ------------------------------------------------------------------------------------
+
+void TaskReactor::take_up_restored() {
+  if (restored_.empty()) {
+    return;
+  }
+  const TimePoint now = steady_now();
+  take_commands(now);  // the engines that the hub restored
+  std::size_t unfinished = 0;
+  for (auto& task : restored_) {
+    unfinished += task.reply ? 0U : 1U;
+    restore_one(now, task);
+    hub_.flush(now);
+  }
+  log_.info("task::restored " + std::to_string(unfinished) + " unfinished tasks and " +
+            std::to_string(restored_.size() - unfinished) + " results");
+  restored_ = {};
+  flush(now);
+}
+
+void TaskReactor::restore_one(TimePoint now, JournaledTask& task) {
+  // The connection of the client is another one now: see ClientRoutes.
+  FramesBuilder builder;
+  builder.add(std::string_view("restored"));
+  builder.add_from(task.request->frames(), task.request->identity_count());
+  auto request = Message::split(builder.finish());
+  const auto header = request ? reader_.read_header(*request) : unexpected(request.error());
+  auto options = header ? reader_.read_task_options(*request) : unexpected(header.error());
+  if (!options) {
+    log_.warning("task::a task of the journal cannot be read: " + options.error().message);
+    return;
+  }
+  if (!task.reply) {
+    step(now, TaskRestored{.task = {.msg_id = std::move(task.msg_id),
+                                    .options = std::move(*options),
+                                    .request = std::move(*request),
+                                    .client = key_of(header->session, 0)},
+                           .engine_uuid = std::move(task.engine_uuid)});
+    return;
+  }
+  const auto metadata = reader_.read_reply_metadata(*task.reply).value_or(ReplyMetadata{});
+  step(now, OutcomeRestored{.msg_id = task.msg_id,
+                            .engine_uuid = task.engine_uuid,
+                            .succeeded = metadata.status == "ok"});
+  // The client may not have got it, and the database may not have it yet.
+  routes_.send_elsewhere(now, reader_.read_header(*request)->session, {}, task.reply->frames(),
+                         task.reply->identity_count());
+  hub_.events().emplace_back(RequestSeen{.queue = TaskQueue::task,
+                                         .msg_id = task.msg_id,
+                                         .engine_uuid = task.engine_uuid,
+                                         .request = std::move(*request)});
+  hub_.events().emplace_back(ReplySeen{.queue = TaskQueue::task,
+                                       .msg_id = std::move(task.msg_id),
+                                       .engine_uuid = std::move(task.engine_uuid),
+                                       .reply = std::move(*task.reply)});
 }
 
 // ---- in -----------------------------------------------------------------------------------------
@@ -108,6 +179,9 @@ void TaskReactor::submit(TimePoint now, Message request) {
   }
   std::string msg_id(header->msg_id);
   const std::uint64_t client = key_of(header->session, 0);
+  if (request.identity(0) != resubmitter) {
+    routes_.spoke(request.identity(0), header->session);
+  }
   if (!is_request(header->msg_type)) {
     refuse(request, msg_id,
            {"TypeError", "the task queue takes apply_request and execute_request, not '" +
@@ -172,6 +246,12 @@ void TaskReactor::step(TimePoint now, TaskEvent event) {
 
 void TaskReactor::perform(TimePoint now, SendTask& action) {
   outbox_.send(now, action.engine_uuid, action.msg_id, action.request);
+  if (journal_) {
+    if (action.first_sight) {
+      journal_->submitted(action.msg_id, action.request);
+    }
+    journal_->assigned(action.msg_id, action.engine_uuid);
+  }
   if (action.first_sight) {
     hub_.events().emplace_back(RequestSeen{.queue = TaskQueue::task,
                                            .msg_id = std::move(action.msg_id),
@@ -184,22 +264,41 @@ void TaskReactor::perform(TimePoint now, SendTask& action) {
 }
 
 void TaskReactor::perform(TimePoint /*now*/, NoteSubmission& action) {
+  if (journal_) {
+    journal_->submitted(action.msg_id, action.request);
+  }
   hub_.events().emplace_back(RequestSeen{.queue = TaskQueue::task,
                                          .msg_id = std::move(action.msg_id),
                                          .engine_uuid = {},
                                          .request = std::move(action.request)});
 }
 
-void TaskReactor::perform(TimePoint /*now*/, ForwardReply& action) {
+void TaskReactor::send_to_client(TimePoint now,
+                                 const Message& request,
+                                 std::span<const std::string_view> route,
+                                 const Frames& frames,
+                                 std::size_t from) {
+  if (clients_.send(route, frames, from) == SendResult::sent || route[0] == resubmitter) {
+    return;
+  }
+  if (const auto header = reader_.read_header(request)) {
+    routes_.send_elsewhere(now, header->session, route.subspan(1), frames, from);
+  }
+}
+
+void TaskReactor::perform(TimePoint now, ForwardReply& action) {
   const std::array<std::string_view, 2> route{action.request.identity(0), action.engine_uuid};
-  clients_.send(route, action.reply.frames(), action.reply.identity_count());
+  send_to_client(now, action.request, route, action.reply.frames(), action.reply.identity_count());
+  if (journal_) {
+    journal_->answered(action.msg_id, action.engine_uuid, action.reply);
+  }
   hub_.events().emplace_back(ReplySeen{.queue = TaskQueue::task,
                                        .msg_id = std::move(action.msg_id),
                                        .engine_uuid = std::move(action.engine_uuid),
                                        .reply = std::move(action.reply)});
 }
 
-void TaskReactor::perform(TimePoint /*now*/, FailTask& action) {
+void TaskReactor::perform(TimePoint now, FailTask& action) {
   const WallTime wall = wall_now();
   std::string metadata = "{}";
   std::vector<std::string_view> route{action.request.identity(0)};
@@ -215,11 +314,15 @@ void TaskReactor::perform(TimePoint /*now*/, FailTask& action) {
                                        .content = content,
                                        .identities = route},
                                       wall);
-  clients_.send(frames);
+  auto reply = *Message::split(frames);
+  send_to_client(now, action.request, route, frames, reply.identity_count());
+  if (journal_) {
+    journal_->answered(action.msg_id, action.engine_uuid, reply);
+  }
   hub_.events().emplace_back(ReplySeen{.queue = TaskQueue::task,
                                        .msg_id = std::move(action.msg_id),
                                        .engine_uuid = std::move(action.engine_uuid),
-                                       .reply = *Message::split(frames)});
+                                       .reply = std::move(reply)});
 }
 
 void TaskReactor::perform(TimePoint /*now*/, InterruptTask& action) {

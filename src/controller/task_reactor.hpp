@@ -1,14 +1,18 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
 
+#include "controller/client_routes.hpp"
 #include "controller/engine_outbox.hpp"
 #include "controller/hub_link.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
+#include "journal/task_journal.hpp"
 #include "net/io_loop.hpp"
 #include "net/loop_sources.hpp"
 #include "net/zmtp_router.hpp"
@@ -30,11 +34,25 @@ class TaskReactor {
   [[nodiscard]] ZmtpRouter& engines() { return engines_; }
   [[nodiscard]] TaskMailbox& commands() { return commands_; }
 
+  /// From now on every task is written to this journal.
+  void keep_journal(TaskJournal journal) { journal_.emplace(std::move(journal)); }
+  /// What an earlier controller knew; run() begins with it.
+  void restore(std::vector<JournaledTask> tasks) { restored_ = std::move(tasks); }
+
   void run(const std::stop_token& stop);
   /// Ends a wait of run(), after a stop was requested.
   void wake() { wakeup_.signal(); }
 
  private:
+  void take_up_restored();
+  void restore_one(TimePoint now, JournaledTask& task);
+  void flush(TimePoint now);
+  /// To the client that sent `request`, wherever it is now.
+  void send_to_client(TimePoint now,
+                      const Message& request,
+                      std::span<const std::string_view> route,
+                      const Frames& frames,
+                      std::size_t from);
   void take_commands(TimePoint now);
   void obey(TimePoint now, EngineAnnounced& command);
   void obey(TimePoint now, EngineRetired& command);
@@ -60,7 +78,10 @@ class TaskReactor {
   ZmtpRouter engines_;
   LoopWakeup wakeup_{loop_};
   TaskMailbox commands_;
+  ClientRoutes routes_{clients_};
   TaskMachine machine_;
+  std::optional<TaskJournal> journal_;
+  std::vector<JournaledTask> restored_;
   EngineOutbox outbox_;
   HeaderReader reader_;
   ReplayGuard replays_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "core/mailbox.hpp"
@@ -22,6 +23,10 @@ struct EngineRetired {
 struct ClientConnected {
   std::string session{};
 };
+
+/// Where replies to resubmitted tasks go: no client has this identity, and they are dropped. Who
+/// resubmits polls the hub for the result (protocol.md, trap 22).
+inline constexpr std::string_view resubmitter = "ipyfleet-resubmitted";
 
 /// From the hub to the relays.
 using RelayCommand = std::variant<EngineAnnounced, EngineRetired, ClientConnected>;

@@ -98,10 +98,10 @@ void EngineLink::publish(const Published& message) {
   buffers_.clear();
 }
 
-void EngineLink::reply(const ReplyTarget& target,
-                       const ReplyFacts& facts,
-                       std::string_view content,
-                       const Frames& buffers) {
+Frames EngineLink::reply(const ReplyTarget& target,
+                         const ReplyFacts& facts,
+                         std::string_view content,
+                         const Frames& buffers) {
   const Message& request = target.request;
   const bool shell = target.channel == Channel::shell;
   const std::string metadata =
@@ -114,14 +114,26 @@ void EngineLink::reply(const ReplyTarget& target,
   lend(buffers, buffers_);
   const std::string type = reply_type(target.msg_type);
   Socket& socket = shell ? *shell_ : *control_;
-  socket.send(session_.make({.type = type,
-                             .parent = request.header(),
-                             .metadata = metadata,
-                             .content = content,
-                             .identities = identities_,
-                             .buffers = buffers_},
-                            wall_now()));
+  Frames frames = session_.make({.type = type,
+                                 .parent = request.header(),
+                                 .metadata = metadata,
+                                 .content = content,
+                                 .identities = identities_,
+                                 .buffers = buffers_},
+                                wall_now());
   buffers_.clear();
+  socket.send(frames);
+  return frames;
+}
+
+void EngineLink::reply_again(const Message& request, const Frames& reply) {
+  identities_.clear();
+  for (std::size_t i = 0; i < request.identity_count(); ++i) {
+    identities_.push_back(request.identity(i));
+  }
+  if (const auto sent = Message::split(reply)) {
+    shell_->send(identities_, reply, sent->identity_count());
+  }
 }
 
 }  // namespace ipf::engine

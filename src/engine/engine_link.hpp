@@ -55,10 +55,13 @@ class EngineLink {
   /// `state`: starting, busy or idle.
   void publish_status(std::string_view parent, std::string_view state);
   void publish(const Published& message);
-  void reply(const ReplyTarget& target,
-             const ReplyFacts& facts,
-             std::string_view content,
-             const Frames& buffers);
+  /// Returns what was sent.
+  Frames reply(const ReplyTarget& target,
+               const ReplyFacts& facts,
+               std::string_view content,
+               const Frames& buffers);
+  /// A shell reply once more, along the route by which its request came this time.
+  void reply_again(const Message& request, const Frames& reply);
 
  private:
   [[nodiscard]] std::string url(int port) const;

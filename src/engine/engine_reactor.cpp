@@ -237,12 +237,25 @@ void EngineReactor::receive_requests(Channel channel) {
     if (!frames) {
       return;
     }
-    auto message = accept_message(std::move(*frames), link_->signer(), guard_);
+    auto message = verify_message(std::move(*frames), link_->signer());
     if (!message) {
       report_rejected(message.error());
-      continue;
+    } else if (!guard_.first_sight(message->signature())) {
+      on_replay(channel, *message);
+    } else {
+      on_request(channel, std::move(*message));
     }
-    on_request(channel, std::move(*message));
+  }
+}
+
+void EngineReactor::on_replay(Channel channel, const Message& message) {
+  const auto header = headers_.read_header(message);
+  const Frames* reply =
+      header && channel == Channel::shell ? sent_replies_.find(header->msg_id) : nullptr;
+  if (reply != nullptr) {
+    link_->reply_again(message, *reply);
+  } else {
+    report_rejected({ErrorCode::replayed, "message seen before"});
   }
 }
 
@@ -528,8 +541,14 @@ void EngineReactor::reply(const Pending& request,
                           ReplyFacts facts,
                           const Frames& buffers) {
   facts.started = request.started;
-  link_->reply({.channel = request.channel, .msg_type = request.msg_type, .request = request.head},
-               facts, content, buffers);
+  Frames sent = link_->reply(
+      {.channel = request.channel, .msg_type = request.msg_type, .request = request.head}, facts,
+      content, buffers);
+  if (request.channel == Channel::shell) {
+    if (const auto header = headers_.read_header(request.head)) {
+      sent_replies_.add(std::string(header->msg_id), std::move(sent));
+    }
+  }
 }
 
 void EngineReactor::perform(const Interrupt& /*action*/) {
@@ -570,6 +589,7 @@ void EngineReactor::perform(const Leave& action) {
 
 void EngineReactor::close_link() {
   pending_.clear();
+  sent_replies_.clear();
   link_.reset();  // waits a moment until the last messages are out
 }
 

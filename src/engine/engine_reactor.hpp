@@ -16,6 +16,7 @@
 #include "engine/engine_machine.hpp"
 #include "engine/output_capture.hpp"
 #include "engine/reply_texts.hpp"
+#include "engine/sent_replies.hpp"
 #include "engine/usage_report.hpp"
 #include "net/poller.hpp"
 #include "protocol/connection_file.hpp"
@@ -82,6 +83,8 @@ class EngineReactor {
   void receive_registration();
   void receive_requests(Channel channel);
   void on_request(Channel channel, Message message);
+  /// It was here before: answers again if the answer is known.
+  void on_replay(Channel channel, const Message& message);
   void take_outputs();
   void perform_outputs(std::vector<EngineOutput>& outputs);
   void flush_streams(TimePoint now);
@@ -151,6 +154,7 @@ class EngineReactor {
   HeaderReader headers_{};
   ReplayGuard guard_{};
   std::unordered_map<std::uint64_t, Pending> pending_{};
+  SentReplies sent_replies_{};
   std::uint64_t last_token_{};
   std::optional<Frames> ping_{};
   UsageMeter usage_{};

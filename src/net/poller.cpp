@@ -26,6 +26,11 @@ std::size_t Poller::add_fd(int fd) {
   return items_->list.size() - 1;
 }
 
+std::size_t Poller::add(const ConnectionWatch& watch) {
+  items_->list.push_back({watch.handle(), 0, ZMQ_POLLIN, 0});
+  return items_->list.size() - 1;
+}
+
 void Poller::wait(TimePoint now, TimePoint deadline) {
   constexpr std::int64_t nanoseconds_per_ms = 1'000'000;
   constexpr std::int64_t longest_ms = 3'600'000;

@@ -8,6 +8,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <random>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -19,6 +20,7 @@ namespace ipf {
 namespace {
 
 constexpr std::size_t scratch_size = std::size_t{128} << 10U;
+constexpr std::size_t introduced_max = 10'000;
 constexpr Duration accept_pause = std::chrono::seconds(1);
 constexpr Duration proof_time = std::chrono::seconds(3);
 constexpr Duration log_distance = std::chrono::seconds(10);
@@ -78,7 +80,8 @@ ZmtpRouter::ZmtpRouter(IoLoop& loop, std::string name, const Options& options, L
       session_options_{.identity = options.identity,
                        .message_bytes_max = options.message_bytes_max},
       log_(log),
-      scratch_(scratch_size) {}
+      scratch_(scratch_size),
+      next_name_(std::random_device{}()) {}
 
 ZmtpRouter::~ZmtpRouter() {
   flush();
@@ -185,6 +188,9 @@ bool ZmtpRouter::introduce(ZmtpConnection& connection) {
     identity.assign(1, '\0');
     for (const unsigned shift : {24U, 16U, 8U, 0U}) {
       identity += static_cast<char>((number >> shift) & 0xffU);
+    }
+    if (introduced_.size() < introduced_max) {
+      introduced_.push_back(identity);
     }
   }
   if (const auto holder = by_identity_.find(identity); holder != by_identity_.end()) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/clock.hpp"
@@ -72,6 +73,11 @@ class ZmtpRouter {
   void check_deadlines(TimePoint now);
   [[nodiscard]] TimePoint next_deadline() const;
 
+  /// Names that were given to peers without one since the last time it was asked, 10,000 at most.
+  std::vector<std::string> take_introduced() { return std::exchange(introduced_, {}); }
+  [[nodiscard]] bool has_peer(std::string_view identity) const {
+    return by_identity_.find(identity) != by_identity_.end();
+  }
   /// `ip:port` of the peer, empty if it is gone.
   [[nodiscard]] std::string peer_address(std::string_view identity) const;
   [[nodiscard]] std::size_t connection_count() const { return connections_.size(); }
@@ -115,7 +121,9 @@ class ZmtpRouter {
   std::deque<Frames> inbox_;
   std::vector<Frames> arrived_;
   std::vector<char> scratch_;
-  std::uint32_t next_name_{1};
+  /// Random, so that a name that an earlier controller gave is not somebody else's now.
+  std::uint32_t next_name_;
+  std::vector<std::string> introduced_;
   TimePoint accept_again_{TimePoint::never()};
   TimePoint quiet_until_{};
 };

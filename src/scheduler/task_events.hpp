@@ -23,6 +23,20 @@ struct TaskSubmitted {
   /// The same number for all tasks of one client session; clients are served in turn.
   std::uint64_t client{};
 };
+/// What an earlier controller's journal says of an unfinished task, in order of submission; the
+/// engines that came back have joined. It was handed to `engine_uuid`, or to nobody if that is
+/// empty. It is sent there again: an engine that has it already drops the copy, byte for byte the
+/// same, as a replay.
+struct TaskRestored {
+  TaskSubmitted task;
+  std::string engine_uuid{};
+};
+/// Likewise of a task that was answered: others may depend on it.
+struct OutcomeRestored {
+  std::string msg_id{};
+  std::string engine_uuid{};
+  bool succeeded{false};
+};
 /// A verified reply from the engine socket.
 struct TaskReplied {
   std::string msg_id{};  ///< of the request, from the parent header
@@ -63,6 +77,8 @@ struct TaskUndeliverable {
 struct TaskTimePassed {};
 
 using TaskEvent = std::variant<TaskSubmitted,
+                               TaskRestored,
+                               OutcomeRestored,
                                TaskReplied,
                                TaskStarted,
                                EngineJoined,

@@ -77,6 +77,29 @@ TaskMachine::Engine* TaskMachine::find_engine(EngineKey key) {
 // ---- requests -----------------------------------------------------------------------------------
 
 void TaskMachine::on(TimePoint now, TaskSubmitted& event, TaskActions& actions) {
+  if (finished_.find(key_of(event.msg_id, key_seed_)) &&
+      find_task(event.msg_id) == nullptr) {  // the client asks the hub for the result
+    actions.emplace_back(TaskLog{
+        LogLevel::warning, "task::dropped a second task with the msg_id of one that was answered"});
+    return;
+  }
+  submit(now, event, {}, actions);
+}
+
+void TaskMachine::on(TimePoint now, TaskRestored& event, TaskActions& actions) {
+  submit(now, event.task, event.engine_uuid, actions);
+}
+
+void TaskMachine::on(TimePoint /*now*/, OutcomeRestored& event, TaskActions& /*actions*/) {
+  finished_.add(key_of(event.msg_id, key_seed_),
+                {.succeeded = event.succeeded,
+                 .engine = event.engine_uuid.empty() ? EngineKey{0} : engine_key(event.engine_uuid)});
+}
+
+void TaskMachine::submit(TimePoint now,
+                         TaskSubmitted& event,
+                         std::string_view restored_at,
+                         TaskActions& actions) {
   const TaskKey key = key_of(event.msg_id, key_seed_);
   if (const auto known = tasks_.find(key); known != tasks_.end()) {
     if (known->second->state == TaskState::abandoned) {  // nobody else would answer
@@ -137,12 +160,30 @@ void TaskMachine::on(TimePoint now, TaskSubmitted& event, TaskActions& actions) 
     }
   } else {
     task.follow_known = task.follow_engines.size();
-    place_or_wait(now, task, actions);
+    if (!restored_at.empty()) {
+      place_restored(now, task, restored_at, actions);
+    } else {
+      place_or_wait(now, task, actions);
+    }
   }
   if (task.state == TaskState::waiting || task.state == TaskState::blocked) {
     task.noted = true;
     actions.emplace_back(NoteSubmission{.msg_id = task.msg_id, .request = *task.request});
   }
+}
+
+void TaskMachine::place_restored(TimePoint now,
+                                 Task& task,
+                                 std::string_view at,
+                                 TaskActions& actions) {
+  Engine* engine = find_engine(engine_key(at));
+  if (engine != nullptr && has_room(*engine)) {
+    return place(now, task, *engine, actions);
+  }
+  // Its engine did not survive, or the limits were lowered: nobody knows whether it ran.
+  task.lost_engine = at;
+  task.engine_key = engine_key(at);
+  lose(now, task, actions);
 }
 
 void TaskMachine::take_options(Task& task, TaskOptions& options) {

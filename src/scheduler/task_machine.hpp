@@ -110,6 +110,8 @@ class TaskMachine {
 
   // events: task_machine.cpp
   void on(TimePoint now, TaskSubmitted& event, TaskActions& actions);
+  void on(TimePoint now, TaskRestored& event, TaskActions& actions);
+  void on(TimePoint now, OutcomeRestored& event, TaskActions& actions);
   void on(TimePoint now, TaskReplied& event, TaskActions& actions);
   void on(TimePoint now, TaskStarted& event, TaskActions& actions);
   void on(TimePoint now, EngineJoined& event, TaskActions& actions);
@@ -118,6 +120,11 @@ class TaskMachine {
   void on(TimePoint now, EngineTrusted& event, TaskActions& actions);
   void on(TimePoint now, TaskUndeliverable& event, TaskActions& actions);
   void on(TimePoint now, TaskTimePassed& event, TaskActions& actions);
+  void submit(TimePoint now,
+              TaskSubmitted& event,
+              std::string_view restored_at,
+              TaskActions& actions);
+  void place_restored(TimePoint now, Task& task, std::string_view at, TaskActions& actions);
   void take_options(Task& task, TaskOptions& options);
   /// Enters the dependencies in the graph; what is wrong with them.
   std::optional<RemoteFailure> take_dependencies(Task& task,
