@@ -11,6 +11,7 @@
 #include "apps/ipcontroller_options.hpp"
 #include "apps/options.hpp"
 #include "controller/controller.hpp"
+#include "net/descriptor_limit.hpp"
 #include "net/signals.hpp"
 
 namespace {
@@ -27,10 +28,15 @@ Exit status: 0 stopped by a signal or a client, 1 it could not start or failed, 
 int serve(const ipf::ControllerOptions& options, ipf::Log& log) {
   ipf::block_signals({SIGINT, SIGTERM, SIGHUP});
   std::signal(SIGPIPE, SIG_IGN);
+  // About 40 for itself, and 8 for an engine, 6 for a client.
+  if (const auto files = ipf::raise_descriptor_limit(64); !files) {
+    return ipf::complain("ipcontroller", files.error());
+  }
   const ipf::SignalFd signals({SIGINT, SIGTERM, SIGHUP});
   const auto controller = ipf::Controller::start(options, log);
   if (!controller) {
-    return ipf::complain("ipcontroller", controller.error());
+    const int status = ipf::complain("ipcontroller", controller.error());
+    return controller.error().code == ipf::ErrorCode::invalid_argument ? ipf::usage_error : status;
   }
   std::array<pollfd, 2> waiting{pollfd{signals.fd(), POLLIN, 0},
                                 pollfd{(*controller)->finished_fd(), POLLIN, 0}};

@@ -68,9 +68,7 @@ void declare_options(CLI::App& app, ControllerArguments& to) {
   app.add_flag("--restore,--IPController.restore_engines", options.restore,
                "Go on where the last controller of this cluster stopped or was killed: same ports "
                "and key, its engines, and its tasks if it kept a journal");
-  app.add_option("--keyfile,--Session.keyfile", to.keyfile,
-                 "File with the key that signs all messages (default: a random key)");
-  app.add_flag("--secure,!--no-secure", options.secure, "Sign all messages (default)");
+  declare_security_options(app, to);
   declare_database_options(app, to);
   app.add_flag("--usethreads", to.use_threads,
                "Accepted for compatibility: schedulers are always threads");
@@ -176,6 +174,8 @@ Result<ControllerOptions> resolve_options(ControllerArguments& from) {
   options.heartbeat_period = std::chrono::milliseconds(from.ping_ms);
   options.registration_timeout =
       Duration{static_cast<std::int64_t>(from.registration_timeout * 1e9)};
+  options.replay_window = Duration{static_cast<std::int64_t>(from.replay_window * 1e9)};
+  options.net.handshake_time = Duration{static_cast<std::int64_t>(from.handshake_timeout * 1e9)};
   if (!from.ip.empty()) {
     options.client_ip = from.ip;
     options.engine_ip = from.ip;

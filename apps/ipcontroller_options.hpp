@@ -27,10 +27,15 @@ struct ControllerArguments {
   bool no_db{false};
   std::string sqlite_location{};
   std::string sqlite_filename{"tasks.db"};
+  double replay_window{600};
+  double handshake_timeout{10};
 };
 
 /// Declares every option with its long trait name.
 void declare_options(CLI::App& app, ControllerArguments& to);
+
+/// Those about keys and limits for strangers; a part of declare_options().
+void declare_security_options(CLI::App& app, ControllerArguments& to);
 
 /// Those about task records and their database; a part of declare_options().
 void declare_database_options(CLI::App& app, ControllerArguments& to);

@@ -69,13 +69,19 @@ std::string with_targets(const Json& metadata, const std::vector<BroadcastTarget
 
 }  // namespace
 
-BroadcastReactor::BroadcastReactor(const Signer& signer, HubMailbox& hub, Log& log)
+BroadcastReactor::BroadcastReactor(const NetLimits& limits,
+                                   const Signer& signer,
+                                   HubMailbox& hub,
+                                   Log& log)
     : log_(log),
       signer_(signer),
       hub_(hub),
       session_(new_session_id(), user_name(), signer),
-      clients_(loop_, "broadcast", {.identity = "sub_scheduler_0"}, log),
-      engines_(loop_, "broadcast for engines", {.identity = "sub_scheduler_0"}, log),
+      clients_(loop_, "broadcast", ZmtpRouter::Options::with("sub_scheduler_0", limits), log),
+      engines_(loop_,
+               "broadcast for engines",
+               ZmtpRouter::Options::with("sub_scheduler_0", limits),
+               log),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
       outbox_(
           engines_,
@@ -129,10 +135,11 @@ void BroadcastReactor::take_commands() {
 
 void BroadcastReactor::receive_requests() {
   while (auto frames = clients_.receive()) {
-    auto request = accept_message(std::move(*frames), signer_, replays_);
+    auto request = accept_message(*frames, signer_, replays_);
     if (!request || request->identity_count() < 1) {
       rejections_.note(now_, "a request",
-                       request ? Error{ErrorCode::malformed, "no identity"} : request.error());
+                       request ? Error{ErrorCode::malformed, "no identity"} : request.error(),
+                       clients_.peer_address((*frames)[0]));
       continue;
     }
     submit(std::move(*request));
@@ -142,7 +149,7 @@ void BroadcastReactor::receive_requests() {
 void BroadcastReactor::submit(Message request) {
   const auto header = reader_.read_header(request);
   if (!header) {
-    rejections_.note(now_, "a request", header.error());
+    rejections_.note(now_, "a request", header.error(), clients_.peer_address(request.identity(0)));
     return;
   }
   auto metadata = parse_json_object(request.metadata(), "metadata");
@@ -166,7 +173,7 @@ void BroadcastReactor::submit(Message request) {
 void BroadcastReactor::refuse(const Message& request,
                               std::string_view msg_type,
                               const Error& error) {
-  rejections_.note(now_, "a request", error);
+  rejections_.note(now_, "a request", error, clients_.peer_address(request.identity(0)));
   if (!parse_json_object(request.header(), "header")) {
     return;
   }
@@ -183,10 +190,11 @@ void BroadcastReactor::refuse(const Message& request,
 
 void BroadcastReactor::receive_replies() {
   while (auto frames = engines_.receive()) {
-    auto reply = verify_message(std::move(*frames), signer_);
+    auto reply = verify_message(*frames, signer_);
     if (!reply || reply->identity_count() < 1) {
       rejections_.note(now_, "a reply",
-                       reply ? Error{ErrorCode::malformed, "no identity"} : reply.error());
+                       reply ? Error{ErrorCode::malformed, "no identity"} : reply.error(),
+                       engines_.peer_address((*frames)[0]));
       continue;
     }
     take_reply(std::move(*reply));
@@ -196,13 +204,14 @@ void BroadcastReactor::receive_replies() {
 void BroadcastReactor::take_reply(Message reply) {
   const auto parent = reader_.read_parent(reply);
   if (!parent) {
-    rejections_.note(now_, "a reply", parent.error());
+    rejections_.note(now_, "a reply", parent.error(), engines_.peer_address(reply.identity(0)));
     return;
   }
   auto msg_id = call_of(parent->msg_id, reply.identity(0));
   if (!msg_id) {
     rejections_.note(now_, "a reply",
-                     {ErrorCode::malformed, "its parent is no leg of the engine that sent it"});
+                     {ErrorCode::malformed, "its parent is no leg of the engine that sent it"},
+                     engines_.peer_address(reply.identity(0)));
     return;
   }
   const auto metadata = reader_.read_reply_metadata(reply).value_or(ReplyMetadata{});

@@ -26,7 +26,7 @@ namespace ipf {
 /// coalescing call as one task.
 class BroadcastReactor {
  public:
-  BroadcastReactor(const Signer& signer, HubMailbox& hub, Log& log);
+  BroadcastReactor(const NetLimits& limits, const Signer& signer, HubMailbox& hub, Log& log);
 
   [[nodiscard]] ZmtpRouter& clients() { return clients_; }
   [[nodiscard]] ZmtpRouter& engines() { return engines_; }

@@ -58,10 +58,11 @@ struct Controller::Parts {
         log(sink),
         lock(std::move(held)),
         signer(std::move(keyed)),
+        context(1, options.net),
         hub(context, signer, hub_options(options), std::move(records), log),
-        tasks(signer, task_options(options), hub.inbox(), log),
+        tasks(options.net, signer, task_options(options), hub.inbox(), log),
         relays(context, signer, hub.inbox(), log),
-        broadcasts(signer, hub.inbox(), log) {}
+        broadcasts(options.net, signer, hub.inbox(), log) {}
 
   Result<void> listen(ConnectionInfo client, ConnectionInfo engine);
   Result<void> take_pools(const ConnectionInfo& client, const ConnectionInfo& engine);
@@ -80,7 +81,7 @@ struct Controller::Parts {
   Log& log;
   InstanceLock lock;
   Signer signer;
-  NetContext context{1};
+  NetContext context;
   HubReactor hub;
   TaskReactor tasks;
   RelayReactor relays;
@@ -293,11 +294,12 @@ bool Controller::failed() const {
 namespace {
 
 Result<void> check_exposure(const ControllerOptions& options) {
-  if (!options.secure && (!is_loopback(options.client_ip) || !is_loopback(options.engine_ip))) {
+  if (!options.secure && !options.insecure_known &&
+      (!is_loopback(options.client_ip) || !is_loopback(options.engine_ip))) {
     return unexpected(
         ErrorCode::invalid_argument,
         "--no-secure lets anybody on the network run code as you; it is refused unless the "
-        "controller listens on 127.0.0.1 only");
+        "controller listens on 127.0.0.1 only, or --i-know-this-is-insecure is given, too");
   }
   return {};
 }
@@ -326,6 +328,7 @@ Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& o
   std::string key = options.secure ? (options.key.empty() ? new_session_id() : options.key) : "";
   ConnectionInfo client = basic_info(options, key, PeerRole::client);
   ConnectionInfo engine = basic_info(options, key, PeerRole::engine);
+  bool key_is_old = !options.key.empty();
   if (options.reuse || options.restore) {
     const auto old_client = read_connection_file(options.paths.client_file(), PeerRole::client);
     const auto old_engine = read_connection_file(options.paths.engine_file(), PeerRole::engine);
@@ -337,11 +340,15 @@ Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& o
       client = *old_client;
       engine = *old_engine;
       key = client.key;
+      key_is_old = true;
     }
   }
   auto signer = Signer::create(key, client.signature_scheme);
   if (!signer) {
     return unexpected(signer.error());
+  }
+  if (key_is_old) {
+    signer->refuse_before({wall_now().microseconds - options.replay_window.count() / 1000});
   }
   auto store = make_store(options, log);
   if (!store) {

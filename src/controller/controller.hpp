@@ -8,6 +8,7 @@
 #include "core/log.hpp"
 #include "core/profile.hpp"
 #include "core/result.hpp"
+#include "net/socket.hpp"
 #include "scheduler/load_scheme.hpp"
 #include "store/open_store.hpp"
 
@@ -26,11 +27,17 @@ struct ControllerOptions {
   int registration_port{};     ///< 0: from the pools
   std::string key{};           ///< empty: a fresh random one
   bool secure{true};           ///< false: no signatures; refused unless both ips are loopback
+  bool insecure_known{false};  ///< no signatures on any address: the user insists
   bool reuse{false};           ///< take ports and key from existing files and keep them at exit
   /// Go on where the last controller of this profile and cluster id was: its engines, its queue.
   bool restore{false};
   bool journal{false};   ///< write the task queue to disk, so that a later one can restore it
   StoreOptions store{};  ///< an SQLite file without directory is in the profile directory
+  /// With an old key (reuse, restore, a given one): how much older than the start a request's date
+  /// may be; a message recorded under the same key earlier could be sent again. Covers slow clocks
+  /// and what was sent meanwhile.
+  Duration replay_window{std::chrono::seconds(600)};
+  NetLimits net{};
   SchemeName scheme{SchemeName::leastload};
   std::uint32_t hwm{1};
   Duration heartbeat_period{std::chrono::milliseconds(3000)};

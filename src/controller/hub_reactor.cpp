@@ -16,6 +16,9 @@ constexpr int burst = 256;
 /// How soon to look again when the store had no room.
 constexpr Duration store_pause = std::chrono::milliseconds(5);
 
+/// For a client that does not read; clients read each notification at once.
+constexpr int notifications_max = 100'000;
+
 }  // namespace
 
 HubReactor::HubReactor(NetContext& context,
@@ -28,7 +31,7 @@ HubReactor::HubReactor(NetContext& context,
       engine_state_file_(options.engine_state_file),
       store_(std::move(store)),
       registration_(context, SocketKind::router, {}),
-      notification_(context, SocketKind::pub),
+      notification_(context, SocketKind::pub, {.send_hwm = notifications_max}),
       hb_ping_(context, SocketKind::xpub, {.verbose = true}),
       hb_pong_(context, SocketKind::router, {}),
       inbox_(mailbox_capacity, [this] { wakeup_.signal(); }),
@@ -124,12 +127,13 @@ void HubReactor::receive_requests() {
     auto request = accept_message(std::move(*frames), signer_, replays_);
     if (!request || request->identity_count() < 1) {
       rejections_.note(now_, "a request",
-                       request ? Error{ErrorCode::malformed, "no identity"} : request.error());
+                       request ? Error{ErrorCode::malformed, "no identity"} : request.error(),
+                       registration_.sender_address());
       continue;
     }
     const auto header = reader_.read_header(*request);
     if (!header) {
-      rejections_.note(now_, "a request", header.error());
+      rejections_.note(now_, "a request", header.error(), registration_.sender_address());
       continue;
     }
     const auto content = parse_json_object(request->content(), "content");

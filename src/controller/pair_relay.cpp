@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 
-#include "protocol/error_content.hpp"
+#include "protocol/json_text.hpp"
 
 namespace ipf {
 
@@ -25,31 +26,53 @@ PairRelay::PairRelay(
     : signer_(signer),
       options_(std::move(options)),
       session_(session),
-      clients_(loop, options_.name, {.identity = options_.name + "_in"}, log),
-      engines_(loop, options_.name + " for engines", {.identity = options_.name + "_out"}, log),
+      clients_(
+          loop, options_.name, ZmtpRouter::Options::with(options_.name + "_in", options_.net), log),
+      engines_(loop,
+               options_.name + " for engines",
+               ZmtpRouter::Options::with(options_.name + "_out", options_.net),
+               log),
       outbox_(
           engines_,
           [this](
               const std::string& /*uuid*/, const std::string& /*msg_id*/, const Message& request) {
             const auto header = reader_.read_header(request);
             if (header) {
+              open_.close(header->msg_id, request.identity(1));
               answer_unknown(request, header->msg_type);
             }
           }),
+      open_(options_.open),
       rejections_(log, options_.name) {}
 
-void PairRelay::engine_retired(const std::string& uuid) {
+void PairRelay::engine_announced(const std::string& uuid) {
+  known_.insert(uuid);
+  std::erase_if(retired_, [&](const auto& entry) { return entry.second == uuid; });
+}
+
+void PairRelay::engine_retired(TimePoint now, const std::string& uuid) {
+  constexpr Duration on_the_way = std::chrono::seconds(2);  // replies that it sent before it ended
   known_.erase(uuid);
   outbox_.forget(uuid);
+  retired_.emplace_back(now + on_the_way, uuid);
+}
+
+void PairRelay::forget_retired(TimePoint now) {
+  while (!retired_.empty() && retired_.front().first <= now) {
+    open_.forget(retired_.front().second);
+    retired_.pop_front();
+  }
 }
 
 void PairRelay::receive_requests(TimePoint now, std::vector<HubEvent>& to_hub) {
+  forget_retired(now);
   while (auto frames = clients_.receive()) {
-    auto message = accept_message(std::move(*frames), signer_, replays_);
-    if (!message) {
-      rejections_.note(now, "a request", message.error());
-    } else if (message->identity_count() < 2) {
-      rejections_.note(now, "a request", {ErrorCode::malformed, "it names no engine"});
+    auto message = accept_message(*frames, signer_, replays_);
+    if (!message || message->identity_count() < 2) {
+      rejections_.note(
+          now, "a request",
+          message ? Error{ErrorCode::malformed, "it names no engine"} : message.error(),
+          clients_.peer_address((*frames)[0]));
     } else {
       route(now, std::move(*message), to_hub);
     }
@@ -59,13 +82,16 @@ void PairRelay::receive_requests(TimePoint now, std::vector<HubEvent>& to_hub) {
 void PairRelay::route(TimePoint now, Message request, std::vector<HubEvent>& to_hub) {
   const auto header = reader_.read_header(request);
   if (!header) {
-    rejections_.note(now, "a request", header.error());
+    rejections_.note(now, "a request", header.error(), clients_.peer_address(request.identity(0)));
     return;
   }
   routes_.spoke(request.identity(0), header->session);
   const std::string_view engine = request.identity(1);
   if (!known_.contains(engine)) {
     answer_unknown(request, header->msg_type);
+    return;
+  }
+  if (!note_open(now, request, *header)) {
     return;
   }
   std::string uuid(engine);
@@ -79,13 +105,52 @@ void PairRelay::route(TimePoint now, Message request, std::vector<HubEvent>& to_
   }
 }
 
+bool PairRelay::note_open(TimePoint now, const Message& request, const HeaderView& header) {
+  if (!options_.recorded ||
+      (header.msg_type != "apply_request" && header.msg_type != "execute_request")) {
+    return true;  // some other types are never answered
+  }
+  switch (open_.open(header.msg_id, request.identity(1), request.frames().total_bytes())) {
+    case OpenRequests::Opened::yes:
+      return true;
+    case OpenRequests::Opened::is_open:
+      rejections_.note(now, "a request",
+                       {ErrorCode::malformed, "its msg_id is that of an open one"},
+                       clients_.peer_address(request.identity(0)));
+      return false;
+    case OpenRequests::Opened::no_room:
+      break;
+  }
+  answer(request, header.msg_type,
+         {"RuntimeError", std::to_string(open_.count()) + " direct requests of " +
+                              std::to_string(open_.bytes() >> 20U) +
+                              " MiB are unanswered; wait until engines have answered some"});
+  return false;
+}
+
+bool PairRelay::is_awaited(const Message& reply, const HeaderView& parent) {
+  const auto header = reader_.read_header(reply);
+  if (!header || (header->msg_type != "apply_reply" && header->msg_type != "execute_reply")) {
+    return header.has_value();
+  }
+  return open_.close(parent.msg_id, reply.identity(0)) ||
+         (signer_.refuses_dates() && !open_.is_open(parent.msg_id));
+}
+
 void PairRelay::answer_unknown(const Message& request, std::string_view msg_type) {
+  answer(request, msg_type,
+         {"EngineError", "engine '" + printable(request.identity(1)) +
+                             "' is not registered with this controller"});
+}
+
+void PairRelay::answer(const Message& request,
+                       std::string_view msg_type,
+                       const RemoteFailure& failure) {
   const std::string engine(request.identity(1));
   const std::array<std::string_view, 2> route{request.identity(0), engine};
   const std::string type = reply_type(msg_type);
   const std::string metadata = dump_json({{"status", "error"}, {"engine", engine}});
-  const std::string content = error_content(
-      {"EngineError", "engine '" + printable(engine) + "' is not registered with this controller"});
+  const std::string content = error_content(failure);
   clients_.send(session_.make({.type = type,
                                .parent = request.header(),
                                .metadata = metadata,
@@ -96,26 +161,28 @@ void PairRelay::answer_unknown(const Message& request, std::string_view msg_type
 
 void PairRelay::receive_replies(TimePoint now, std::vector<HubEvent>& to_hub) {
   while (auto frames = engines_.receive()) {
-    auto reply = verify_message(std::move(*frames), signer_);
+    auto reply = verify_message(*frames, signer_);
     if (!reply || reply->identity_count() < 2) {
       rejections_.note(now, "a reply",
-                       reply ? Error{ErrorCode::malformed, "it names no client"} : reply.error());
+                       reply ? Error{ErrorCode::malformed, "it names no client"} : reply.error(),
+                       engines_.peer_address((*frames)[0]));
+      continue;
+    }
+    const auto parent = reader_.read_parent(*reply);
+    if (options_.recorded && (!parent || !is_awaited(*reply, *parent))) {
+      rejections_.note(now, "a reply",
+                       {ErrorCode::malformed, "this engine has no such request to answer"},
+                       engines_.peer_address((*frames)[0]));
       continue;
     }
     const std::array<std::string_view, 2> route{reply->identity(1), reply->identity(0)};
     const bool sent =
         clients_.send(route, reply->frames(), reply->identity_count()) == SendResult::sent;
-    if (sent && !options_.recorded) {
-      continue;
+    if (!sent && parent) {
+      routes_.send_elsewhere(now, parent->session, std::span(route).subspan(1), reply->frames(),
+                             reply->identity_count());
     }
-    if (const auto parent = reader_.read_parent(*reply)) {
-      if (!sent) {
-        routes_.send_elsewhere(now, parent->session, std::span(route).subspan(1), reply->frames(),
-                               reply->identity_count());
-      }
-      if (!options_.recorded) {
-        continue;
-      }
+    if (options_.recorded && parent) {
       std::string msg_id(parent->msg_id);
       std::string engine(reply->identity(0));
       to_hub.emplace_back(ReplySeen{.queue = TaskQueue::mux,

@@ -1,9 +1,10 @@
 #pragma once
 
-#include <optional>
+#include <deque>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "controller/client_routes.hpp"
@@ -11,8 +12,10 @@
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
 #include "net/zmtp_router.hpp"
+#include "protocol/error_content.hpp"
 #include "protocol/header_reader.hpp"
 #include "protocol/session.hpp"
+#include "scheduler/open_requests.hpp"
 
 namespace ipf {
 
@@ -21,12 +24,16 @@ namespace ipf {
 ///
 /// `[client, engine, <IDS|MSG>, ...]` becomes `[engine, client, <IDS|MSG>, ...]` and the other way
 /// round; the signed frames pass unchanged. Unlike the reference's bare relay it checks every
-/// signature, refuses replays, and answers a request to an unknown engine with an error.
+/// signature, refuses replays, and answers a request to an unknown engine with an error. On the
+/// recorded queue an engine answers an apply or execute request only if it was sent to it, and
+/// once; but with a key that was in use before, it may answer an earlier controller's.
 class PairRelay {
  public:
   struct Options {
     std::string name{};    ///< "mux" or "control": log lines and socket identities
-    bool recorded{false};  ///< tell the hub about requests and replies
+    bool recorded{false};  ///< tell the hub, and take only replies to what was asked
+    NetLimits net{};
+    OpenRequests::Options open{};
   };
 
   PairRelay(IoLoop& loop, const Signer& signer, Options options, Session& session, Log& log);
@@ -34,8 +41,8 @@ class PairRelay {
   [[nodiscard]] ZmtpRouter& clients() { return clients_; }
   [[nodiscard]] ZmtpRouter& engines() { return engines_; }
 
-  void engine_announced(const std::string& uuid) { known_.insert(uuid); }
-  void engine_retired(const std::string& uuid);
+  void engine_announced(const std::string& uuid);
+  void engine_retired(TimePoint now, const std::string& uuid);
 
   /// Relays what the loop has received; events for the hub are appended to `to_hub`.
   void receive_requests(TimePoint now, std::vector<HubEvent>& to_hub);
@@ -47,7 +54,12 @@ class PairRelay {
 
  private:
   void route(TimePoint now, Message request, std::vector<HubEvent>& to_hub);
+  /// False when the request must not go on; the client has been told, unless it asked twice.
+  bool note_open(TimePoint now, const Message& request, const HeaderView& header);
+  [[nodiscard]] bool is_awaited(const Message& reply, const HeaderView& parent);
+  void forget_retired(TimePoint now);
   void answer_unknown(const Message& request, std::string_view msg_type);
+  void answer(const Message& request, std::string_view msg_type, const RemoteFailure& failure);
 
   const Signer& signer_;
   Options options_;
@@ -57,6 +69,8 @@ class PairRelay {
   ClientRoutes routes_{clients_};
   EngineOutbox outbox_;
   std::set<std::string, std::less<>> known_;
+  OpenRequests open_;
+  std::deque<std::pair<TimePoint, std::string>> retired_;  ///< when to forget their requests
   HeaderReader reader_;
   ReplayGuard replays_;
   RejectionLog rejections_;

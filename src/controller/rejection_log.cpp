@@ -2,14 +2,21 @@
 
 namespace ipf {
 
-void RejectionLog::note(TimePoint now, std::string_view what, const Error& error) {
+void RejectionLog::note(TimePoint now,
+                        std::string_view what,
+                        const Error& error,
+                        std::string_view peer) {
   constexpr Duration pause = std::chrono::seconds(10);
   ++count_;
   if (now < quiet_until_) {
     ++silent_;
     return;
   }
-  std::string line = where_ + "::dropped " + std::string(what) + ": " + error.message;
+  std::string line = where_ + "::dropped " + std::string(what);
+  if (!peer.empty()) {
+    line += " of " + std::string(peer);
+  }
+  line += ": " + error.message;
   if (silent_ > 0) {
     line += " (and " + std::to_string(silent_) + " more since the last such line)";
   }

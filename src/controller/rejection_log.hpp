@@ -16,7 +16,8 @@ class RejectionLog {
  public:
   RejectionLog(Log& log, std::string where) : log_(log), where_(std::move(where)) {}
 
-  void note(TimePoint now, std::string_view what, const Error& error);
+  /// `peer` is the sender's `ip:port` if it is known.
+  void note(TimePoint now, std::string_view what, const Error& error, std::string_view peer = {});
   [[nodiscard]] std::uint64_t count() const { return count_; }
 
  private:

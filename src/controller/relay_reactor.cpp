@@ -25,15 +25,20 @@ bool is_idle(const Message& status) {
   return content && string_or(*content, "execution_state") == "idle";
 }
 
+/// Outputs that wait for a client that does not read them; it loses what comes on top. All clients
+/// share the memory of an output.
+constexpr int outputs_max = 100'000;
+
 }  // namespace
 
 RelayReactor::RelayReactor(NetContext& context, const Signer& signer, HubMailbox& hub, Log& log)
     : signer_(signer),
       hub_(hub),
       session_(new_session_id(), user_name(), signer),
-      mux_(loop_, signer, {.name = "mux", .recorded = true}, session_, log),
-      control_(loop_, signer, {.name = "control", .recorded = false}, session_, log),
-      iopub_clients_(context, SocketKind::xpub, {.verbose = true}),
+      mux_(
+          loop_, signer, {.name = "mux", .recorded = true, .net = context.limits()}, session_, log),
+      control_(loop_, signer, {.name = "control", .net = context.limits()}, session_, log),
+      iopub_clients_(context, SocketKind::xpub, {.verbose = true, .send_hwm = outputs_max}),
       iopub_engines_(context, SocketKind::sub),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
       rejected_outputs_(log, "iopub") {
@@ -81,8 +86,8 @@ void RelayReactor::take_commands(TimePoint now) {
       mux_.engine_announced(announced->uuid);
       control_.engine_announced(announced->uuid);
     } else if (const auto* retired = std::get_if<EngineRetired>(&command)) {
-      mux_.engine_retired(retired->uuid);
-      control_.engine_retired(retired->uuid);
+      mux_.engine_retired(now, retired->uuid);
+      control_.engine_retired(now, retired->uuid);
     }
   }
   taken_.clear();
@@ -96,7 +101,7 @@ void RelayReactor::receive_outputs(TimePoint now) {
     }
     auto output = verify_message(std::move(*frames), signer_);
     if (!output) {
-      rejected_outputs_.note(now, "an output", output.error());
+      rejected_outputs_.note(now, "an output", output.error(), iopub_engines_.sender_address());
       continue;
     }
     if (!held_.empty() || must_wait(now, *output)) {

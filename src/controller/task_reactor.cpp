@@ -16,15 +16,16 @@ bool is_request(std::string_view type) {
 
 }  // namespace
 
-TaskReactor::TaskReactor(const Signer& signer,
+TaskReactor::TaskReactor(const NetLimits& limits,
+                         const Signer& signer,
                          const TaskMachineOptions& options,
                          HubMailbox& hub,
                          Log& log)
     : signer_(signer),
       hub_(hub),
       log_(log),
-      clients_(loop_, "task queue", {.identity = "task_in"}, log),
-      engines_(loop_, "task queue for engines", {.identity = "task_out"}, log),
+      clients_(loop_, "task queue", ZmtpRouter::Options::with("task_in", limits), log),
+      engines_(loop_, "task queue for engines", ZmtpRouter::Options::with("task_out", limits), log),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
       machine_(options),
       outbox_(engines_,
@@ -162,9 +163,9 @@ void TaskReactor::obey(TimePoint now, ResubmitTask& command) {
 
 void TaskReactor::receive_requests(TimePoint now) {
   while (auto frames = clients_.receive()) {
-    auto message = accept_message(std::move(*frames), signer_, replays_);
+    auto message = accept_message(*frames, signer_, replays_);
     if (!message) {
-      rejections_.note(now, "a request", message.error());
+      rejections_.note(now, "a request", message.error(), clients_.peer_address((*frames)[0]));
       continue;
     }
     submit(now, std::move(*message));
@@ -213,9 +214,9 @@ void TaskReactor::refuse(const Message& request,
 
 void TaskReactor::receive_replies(TimePoint now) {
   while (auto frames = engines_.receive()) {
-    auto message = verify_message(std::move(*frames), signer_);
+    auto message = verify_message(*frames, signer_);
     if (!message) {
-      rejections_.note(now, "a reply", message.error());
+      rejections_.note(now, "a reply", message.error(), engines_.peer_address((*frames)[0]));
       continue;
     }
     const auto parent = reader_.read_parent(*message);

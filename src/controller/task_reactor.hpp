@@ -28,7 +28,11 @@ namespace ipf {
 /// member that other threads may use meanwhile.
 class TaskReactor {
  public:
-  TaskReactor(const Signer& signer, const TaskMachineOptions& options, HubMailbox& hub, Log& log);
+  TaskReactor(const NetLimits& limits,
+              const Signer& signer,
+              const TaskMachineOptions& options,
+              HubMailbox& hub,
+              Log& log);
 
   [[nodiscard]] ZmtpRouter& clients() { return clients_; }
   [[nodiscard]] ZmtpRouter& engines() { return engines_; }

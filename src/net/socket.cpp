@@ -65,14 +65,31 @@ SendResult failure() {
 
 }  // namespace
 
-NetContext::NetContext(int io_threads) : context_(std::make_unique<zmq::context_t>(io_threads)) {
+NetContext::NetContext(int io_threads, const NetLimits& limits)
+    : context_(std::make_unique<zmq::context_t>(io_threads)), limits_(limits) {
   context_->set(zmq::ctxopt::max_sockets, 65535);
 }
 NetContext::~NetContext() = default;
 
+/// Libzmq hangs the peer's address on each part; the last one is kept until the next receive().
+struct Socket::LastPart {
+  LastPart() { zmq_msg_init(&message); }
+  LastPart(const LastPart&) = delete;
+  LastPart& operator=(const LastPart&) = delete;
+  ~LastPart() { zmq_msg_close(&message); }
+  zmq_msg_t message{};
+};
+
 Socket::Socket(NetContext& context, SocketKind kind, const SocketOptions& options)
-    : socket_(std::make_unique<zmq::socket_t>(context.get(), to_zmq(kind))) {
-  socket_->set(zmq::sockopt::sndhwm, 0);
+    : socket_(std::make_unique<zmq::socket_t>(context.get(), to_zmq(kind))),
+      part_(std::make_unique<LastPart>()) {
+  const NetLimits& limits = context.limits();
+  socket_->set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(limits.message_bytes_max));
+  socket_->set(
+      zmq::sockopt::handshake_ivl,
+      static_cast<int>(
+          std::chrono::duration_cast<std::chrono::milliseconds>(limits.handshake_time).count()));
+  socket_->set(zmq::sockopt::sndhwm, options.send_hwm);
   socket_->set(zmq::sockopt::rcvhwm, 0);
   socket_->set(zmq::sockopt::linger, options.linger_ms);
   if (!options.identity.empty()) {
@@ -125,8 +142,7 @@ bool Socket::readable() const {
 }
 
 std::optional<Frames> Socket::receive() {
-  zmq_msg_t part;
-  zmq_msg_init(&part);
+  zmq_msg_t& part = part_->message;
   bool more = true;
   while (more) {
     // The parts behind the first are there already: libzmq delivers whole messages.
@@ -135,7 +151,6 @@ std::optional<Frames> Socket::receive() {
         continue;
       }
       builder_.clear();
-      zmq_msg_close(&part);
       return std::nullopt;
     }
     more = zmq_msg_more(&part) != 0;
@@ -149,8 +164,12 @@ std::optional<Frames> Socket::receive() {
       builder_.add(std::string_view{static_cast<const char*>(zmq_msg_data(&part)), size});
     }
   }
-  zmq_msg_close(&part);
   return builder_.finish();
+}
+
+std::string Socket::sender_address() const {
+  const char* address = zmq_msg_gets(&part_->message, "Peer-Address");
+  return address == nullptr ? std::string{} : address;
 }
 
 SendResult Socket::send(std::span<const std::string_view> first,

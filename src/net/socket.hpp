@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -7,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/clock.hpp"
 #include "core/result.hpp"
 #include "protocol/frames.hpp"
 
@@ -17,17 +19,25 @@ class socket_t;
 
 namespace ipf {
 
+/// What a peer may cost before anything is known of it.
+struct NetLimits {
+  std::size_t message_bytes_max{std::size_t{4} << 30U};  ///< of a frame; a larger one ends the link
+  Duration handshake_time{std::chrono::seconds(10)};
+};
+
 /// The libzmq context: its IO threads, shared by all sockets of a process. Outlives its sockets.
 class NetContext {
  public:
-  explicit NetContext(int io_threads = 1);
+  explicit NetContext(int io_threads = 1, const NetLimits& limits = {});
   NetContext(const NetContext&) = delete;
   NetContext& operator=(const NetContext&) = delete;
   ~NetContext();
   [[nodiscard]] zmq::context_t& get() { return *context_; }
+  [[nodiscard]] const NetLimits& limits() const { return limits_; }
 
  private:
   std::unique_ptr<zmq::context_t> context_;
+  NetLimits limits_;
 };
 
 enum class SocketKind { router, dealer, pub, sub, xpub };
@@ -42,13 +52,17 @@ struct SocketOptions {
   bool handover{false};
   /// XPUB only: each subscription is reported, not only the first one.
   bool verbose{false};
+  /// Messages that wait for one peer at most; what comes on top is dropped for this peer only. 0:
+  /// no limit.
+  int send_hwm{0};
   /// Time for unsent messages when the socket is closed.
   int linger_ms{1000};
 };
 
 enum class SendResult { sent, unroutable, failed };
 
-/// One libzmq socket without high-water marks; used by one thread. Nothing here blocks.
+/// One libzmq socket, without high-water marks unless asked for; used by one thread. Nothing here
+/// blocks.
 class Socket {
  public:
   Socket(NetContext& context, SocketKind kind, const SocketOptions& options = {});
@@ -72,6 +86,9 @@ class Socket {
   SendResult send_text(std::string_view text);
 
   [[nodiscard]] void* handle() const;
+  /// `ip:port` of the sender of the last message that receive() gave, empty if it is not known.
+  [[nodiscard]] std::string sender_address() const;
+
   /// For an event loop of one's own: see LoopSocket.
   [[nodiscard]] int event_fd() const;
   [[nodiscard]] bool readable() const;
@@ -79,6 +96,8 @@ class Socket {
  private:
   std::unique_ptr<zmq::socket_t> socket_;
   FramesBuilder builder_;
+  struct LastPart;
+  std::unique_ptr<LastPart> part_;
 };
 
 }  // namespace ipf

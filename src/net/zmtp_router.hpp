@@ -49,6 +49,14 @@ class ZmtpRouter {
     std::size_t unsent_bytes_max{std::size_t{2} << 30U};
     std::size_t connections_max{60'000};
     Duration handshake_time{std::chrono::seconds(10)};
+
+    static Options with(std::string identity, const NetLimits& limits) {
+      Options out;
+      out.identity = std::move(identity);
+      out.message_bytes_max = limits.message_bytes_max;
+      out.handshake_time = limits.handshake_time;
+      return out;
+    }
   };
 
   /// `name` begins the log lines; `log` must outlive the router.

@@ -1,6 +1,23 @@
 #include "protocol/message.hpp"
 
+#include <string_view>
+#include <utility>
+
+#include "core/clock.hpp"
+#include "protocol/json_text.hpp"
+
 namespace ipf {
+
+namespace {
+
+/// Whether the header's date is before the time. Without a readable date it counts as early.
+bool signed_too_early(std::string_view header, WallTime not_before) {
+  const auto parsed = parse_json_object(header, "header");
+  WallTime date;
+  return !parsed || !parse_iso(string_or(*parsed, "date"), date) || date < not_before;
+}
+
+}  // namespace
 
 Result<Message> Message::split(Frames frames) {
   constexpr std::size_t frames_behind_delimiter = 5;
@@ -33,8 +50,16 @@ Result<Message> verify_message(Frames frames, const Signer& signer) {
 
 Result<Message> accept_message(Frames frames, const Signer& signer, ReplayGuard& guard) {
   auto message = verify_message(std::move(frames), signer);
-  if (message && !guard.first_sight(message->signature())) {
+  if (!message) {
+    return message;
+  }
+  if (!guard.first_sight(message->signature(), message->header())) {
     return unexpected(ErrorCode::replayed, "message seen before");
+  }
+  if (signer.refuses_dates() && signed_too_early(message->header(), signer.not_before())) {
+    return unexpected(ErrorCode::replayed,
+                      "its date is from before this controller's start, when the key was in use "
+                      "already; see --replay-window if the sender's clock is slow");
   }
   return message;
 }

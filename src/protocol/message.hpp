@@ -55,7 +55,8 @@ inline constexpr std::size_t metadata_bytes_max = 4UL << 20U;
 /// code tells which check failed; the caller drops the message and answers nothing.
 Result<Message> verify_message(Frames frames, const Signer& signer);
 
-/// verify_message, then the check for a replay.
+/// verify_message, then the checks for a replay: seen before (ReplayGuard), or signed before the
+/// time from which on the signer takes messages.
 Result<Message> accept_message(Frames frames, const Signer& signer, ReplayGuard& guard);
 
 }  // namespace ipf

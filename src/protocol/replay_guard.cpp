@@ -1,6 +1,11 @@
 #include "protocol/replay_guard.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <functional>
+#include <iterator>
+#include <optional>
 #include <utility>
 
 namespace ipf {
@@ -18,9 +23,44 @@ std::uint64_t fingerprint(std::string_view hex) {
   return value == 0 ? 1 : value;  // 0 marks a free slot
 }
 
+struct Place {
+  std::uint64_t sender{};  ///< a hash of `<session>_<pid>`
+  std::uint64_t counter{};
+};
+
+/// Takes the text apart without parsing it: it is signed, so only a sender who has the key could
+/// mislead this, and only about messages of its own.
+std::optional<Place> find_place(std::string_view header) {
+  constexpr std::string_view name = "\"msg_id\"";
+  const auto* found =
+      static_cast<const char*>(memmem(header.data(), header.size(), name.data(), name.size()));
+  if (found == nullptr) {
+    return std::nullopt;
+  }
+  header.remove_prefix(static_cast<std::size_t>(found - header.data()) + name.size());
+  const std::size_t first = header.find('"');
+  const std::size_t last = header.find('"', first + 1);
+  if (first == std::string_view::npos || last == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const std::string_view msg_id = header.substr(first + 1, last - first - 1);
+  const std::size_t dash = msg_id.rfind('_');
+  if (dash == std::string_view::npos) {
+    return std::nullopt;
+  }
+  Place out{.sender = std::hash<std::string_view>{}(msg_id.substr(0, dash))};
+  const char* end = msg_id.data() + msg_id.size();
+  const auto read = std::from_chars(msg_id.data() + dash + 1, end, out.counter);
+  constexpr std::uint64_t highest = std::uint64_t{1} << 62U;
+  if (read.ec != std::errc{} || read.ptr != end || out.counter > highest) {
+    return std::nullopt;
+  }
+  return out;
+}
+
 }  // namespace
 
-bool ReplayGuard::first_sight(std::string_view signature) {
+bool ReplayGuard::first_sight(std::string_view signature, std::string_view header) {
   if (signature.empty()) {
     return true;
   }
@@ -28,12 +68,38 @@ bool ReplayGuard::first_sight(std::string_view signature) {
   if (young_.contains(key) || old_.contains(key)) {
     return false;
   }
+  Sender* sender = nullptr;
+  std::uint64_t behind = 0;
+  if (const auto place = find_place(header)) {
+    sender = &senders_[place->sender];
+    behind = place->counter + 1;
+    if (behind <= sender->forgotten) {
+      return false;
+    }
+  }
   if (young_.size() >= window_) {
-    std::swap(young_, old_);
-    young_.clear();
+    next_generation();
+    sender = sender == nullptr ? nullptr : &senders_[find_place(header)->sender];
   }
   young_.insert(key);
+  if (sender != nullptr) {
+    sender->young = std::max(sender->young, behind);
+  }
   return true;
+}
+
+void ReplayGuard::next_generation() {
+  std::swap(young_, old_);
+  young_.clear();
+  const bool crowded = senders_.size() > senders_max_ / 2;
+  for (auto at = senders_.begin(); at != senders_.end();) {
+    Sender& sender = at->second;
+    const bool silent = sender.young == 0 && sender.old == 0;
+    sender.forgotten = std::max(sender.forgotten, sender.old);
+    sender.old = sender.young;
+    sender.young = 0;
+    at = crowded && silent ? senders_.erase(at) : std::next(at);
+  }
 }
 
 bool ReplayGuard::Set::contains(std::uint64_t key) const {

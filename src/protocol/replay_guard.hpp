@@ -3,22 +3,30 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace ipf {
 
-/// Remembers the signatures of at least the last `window` messages and refuses a second sight.
+/// Remembers the signatures of at least the last `window` messages and refuses a second sight, and
+/// closes the window behind them: what is older than the forgotten ones is refused, too.
 ///
 /// Two generations of a hash set of `window` each: when the young one is full it becomes the old
 /// one. Only the first 64 bits of a signature are kept; signatures come from an HMAC, so nobody
-/// without the key can choose them, and a false alarm has a chance of window / 2^63 a message. One
-/// thread.
+/// without the key can choose them, and a false alarm has a chance of window / 2^63 a message.
+///
+/// Older is told by the counter that ends the msg_ids of one sender, `<session>_<pid>_<counter>`,
+/// not by dates: no clock of a client matters. A msg_id of another form is judged by its signature
+/// only. Senders that were silent for two generations are forgotten when `senders_max` are known;
+/// the oldest replay of theirs would pass. One thread.
 class ReplayGuard {
  public:
-  explicit ReplayGuard(std::size_t window = 32768) : window_(window) {}
+  explicit ReplayGuard(std::size_t window = 32768, std::size_t senders_max = 65536)
+      : window_(window), senders_max_(senders_max) {}
 
-  /// True the first time; false for a replay. Empty signatures (no key) always pass.
-  bool first_sight(std::string_view signature);
+  /// True the first time; false for a replay. Empty signatures (no key) always pass. `header` is
+  /// the text of the message's header, whose signature has been verified.
+  bool first_sight(std::string_view signature, std::string_view header = {});
 
  private:
   class Set {
@@ -33,10 +41,20 @@ class ReplayGuard {
     std::vector<std::uint64_t> slots_;
     std::size_t size_{};
   };
+  /// Counters of one sender, each behind the highest one: 0 means none.
+  struct Sender {
+    std::uint64_t young{};
+    std::uint64_t old{};
+    std::uint64_t forgotten{};
+  };
+
+  void next_generation();
 
   std::size_t window_;
+  std::size_t senders_max_;
   Set young_;
   Set old_;
+  std::unordered_map<std::uint64_t, Sender> senders_;
 };
 
 }  // namespace ipf

@@ -3,9 +3,11 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "core/clock.hpp"
 #include "core/result.hpp"
 
 namespace ipf {
@@ -34,6 +36,12 @@ class Signer {
   Signer& operator=(const Signer&) = delete;
   ~Signer();
 
+  /// A key that was in use before: requests with an older date may be replays from that time, which
+  /// no history knows, and accept_message() refuses them. To be called before threads start.
+  void refuse_before(WallTime time) { not_before_ = time; }
+  [[nodiscard]] bool refuses_dates() const { return not_before_.has_value(); }
+  [[nodiscard]] WallTime not_before() const { return not_before_.value_or(WallTime{}); }
+
   [[nodiscard]] bool enabled() const;
   [[nodiscard]] std::string sign(const SignedParts& parts) const;
   /// Compares in constant time; upper-case hex or a cut signature does not verify.
@@ -43,6 +51,7 @@ class Signer {
   struct State;
   explicit Signer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
+  std::optional<WallTime> not_before_{};
 };
 
 }  // namespace ipf

@@ -31,9 +31,9 @@ def engine_uuid(normal: ipp.Client, number: int = 0) -> bytes:
 
 
 def expect_silence(peer: RawPeer, *channels: str) -> None:
-    """No answer of any kind arrives on any of ``channels``."""
+    """No answer of any kind to this peer arrives on any of ``channels``."""
     holds_for(
-        lambda: not any(peer.channel(name).poll(0) for name in channels),
+        lambda: not any(peer.receive(name, 0.01) for name in channels),
         f"silence on {', '.join(channels)}",
         SILENCE,
     )

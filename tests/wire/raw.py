@@ -8,6 +8,7 @@ import hmac
 import json
 import os
 import socket
+import time
 import uuid
 from collections.abc import Sequence
 from types import TracebackType
@@ -55,6 +56,7 @@ class RawPeer:
         self._context = zmq.Context()
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._all: list[zmq.Socket[bytes]] = []
+        self._asked: set[str] = set()
 
     def __enter__(self) -> RawPeer:
         return self
@@ -71,7 +73,11 @@ class RawPeer:
 
     def url(self, channel: str) -> str:
         """Address of a channel."""
-        return f"{self.connection['interface']}:{self.connection[channel]}"
+        return self.url_of(self.connection[channel])
+
+    def url_of(self, port: int) -> str:
+        """Address of a port."""
+        return f"{self.connection['interface']}:{port}"
 
     def socket(
         self, channel: str, kind: int = zmq.DEALER, identity: bytes = b""
@@ -111,14 +117,35 @@ class RawPeer:
     def send(self, channel: str, frames: Sequence[bytes], target: bytes | None = None) -> None:
         """Send frames, with the engine's identity in front where the channel needs one."""
         prefix = [] if target is None else [target]
+        self._note_asked(frames)
         self.channel(channel).send_multipart([*prefix, *frames])
 
+    def _note_asked(self, frames: Sequence[bytes]) -> None:
+        try:
+            msg_id = json.loads(frames[2])["msg_id"]
+        except (LookupError, TypeError, ValueError, RecursionError):
+            return
+        if msg_id:
+            self._asked.add(str(msg_id))
+
     def receive(self, channel: str, timeout: float = 5.0) -> dict[str, Any] | None:
-        """The next message of a channel, verified; ``None`` when there is none in time."""
-        source = self.channel(channel)
-        if not source.poll(int(timeout * 1000)):
-            return None
-        frames = source.recv_multipart()
+        """The next message of a channel, verified; ``None`` when there is none in time.
+
+        Replies to requests of other peers are skipped, as clients do: a reply whose client is gone
+        is offered to new connections, because the client may be behind one of them.
+        """
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            source = self.channel(channel)
+            if not source.poll(int(left * 1000) + 1):
+                return None
+            found = self._decode(source.recv_multipart())
+            parent = (found["parent_header"] or {}).get("msg_id")
+            if parent is None or any(str(parent).startswith(one) for one in self._asked):
+                return found
+        return None
+
+    def _decode(self, frames: list[bytes]) -> dict[str, Any]:
         at = frames.index(DELIMITER)
         signature, parts = frames[at + 1], frames[at + 2 : at + 6]
         assert signature == sign(self.key, parts), "reply with a wrong signature"

@@ -52,6 +52,12 @@ class ControllerBroadcast : public testing::Test {
                   {"is_coalescing", metadata.value("is_coalescing", false)}});
     return leg;
   }
+  bool finished(const std::string& msg_id) {
+    return eventually([&] {
+      const Json found = record(msg_id);
+      return found.is_object() && !found.at("completed").is_null();
+    });
+  }
   Json record(const std::string& msg_id) {
     const Json query{{"query", {{"msg_id", msg_id}}}, {"keys", nullptr}};
     const Json reply = controller_.ask_hub(query_, "db_request", dump_json(query));
@@ -98,13 +104,12 @@ TEST_F(ControllerBroadcast, EachLegHasARecordAndACoalescingCallHasOne) {
   client_.receive();
   client_.receive();
   for (const std::string uuid : {"engine-a", "engine-b"}) {
+    ASSERT_TRUE(finished(plain + "_" + uuid));
     const Json leg = record(plain + "_" + uuid);
-    ASSERT_TRUE(leg.is_object());
     EXPECT_EQ(leg.at("queue"), "broadcast");
     EXPECT_EQ(leg.at("engine_uuid"), uuid);
     EXPECT_EQ(leg.at("header").at("msg_id"), plain + "_" + uuid);
     EXPECT_EQ(leg.at("result_content").at("status"), "ok");
-    EXPECT_FALSE(leg.at("completed").is_null());
   }
   EXPECT_TRUE(record(plain).is_null());
 
@@ -113,11 +118,11 @@ TEST_F(ControllerBroadcast, EachLegHasARecordAndACoalescingCallHasOne) {
   EXPECT_TRUE(record(coalescing).at("completed").is_null());
   serve(b_);
   client_.receive();
+  ASSERT_TRUE(finished(coalescing));
   const Json call = record(coalescing);
   EXPECT_EQ(call.at("queue"), "broadcast");
   EXPECT_EQ(call.at("header").at("msg_id"), coalescing);
   EXPECT_EQ(call.at("result_metadata").at("broadcast_targets"), both_);
-  EXPECT_FALSE(call.at("completed").is_null());
   const Json queue =
       controller_.ask_hub(query_, "queue_request", R"({"targets": null, "verbose": false})");
   EXPECT_EQ(queue.at("0").at("queue"), 0);
@@ -142,6 +147,7 @@ TEST_F(ControllerBroadcast, AnUnknownEngineFailsItsLegOnly) {
   EXPECT_EQ(json_of(failed.content()).at("ename"), "EngineError");
   serve(a_);
   EXPECT_EQ(parent_id(client_.receive()), id + "_engine-a");
+  ASSERT_TRUE(finished(id + "_nobody"));
   EXPECT_EQ(record(id + "_nobody").at("result_content").at("status"), "error");
 }
 

@@ -132,8 +132,9 @@ TEST(RejectionLog, WritesTheFirstOfABurstAndASummaryLater) {
   rejections.note(start + seconds(10), "a reply", {ErrorCode::malformed, "no delimiter"});
   EXPECT_EQ(log.lines(LogLevel::warning).at(1),
             "task::dropped a reply: no delimiter (and 1000 more since the last such line)");
-  rejections.note(start + seconds(20), "a reply", error);
-  EXPECT_EQ(log.lines(LogLevel::warning).at(2), "task::dropped a reply: wrong signature");
+  rejections.note(start + seconds(20), "a reply", error, "10.0.0.1:99");
+  EXPECT_EQ(log.lines(LogLevel::warning).at(2),
+            "task::dropped a reply of 10.0.0.1:99: wrong signature");
   EXPECT_EQ(rejections.count(), 1003U);
 }
 
@@ -228,8 +229,8 @@ TEST(EngineOutbox, ForgetsAnEngineThatIsGoneAndHoldsNobodyElseUp) {
 
 /// A relay with one client and one engine at its sockets.
 struct RelayBench {
-  explicit RelayBench(bool recorded = true)
-      : relay(loop, signer, {.name = "mux", .recorded = recorded}, session, log),
+  explicit RelayBench(bool recorded = true, const OpenRequests::Options& open = {})
+      : relay(loop, signer, {.name = "mux", .recorded = recorded, .open = open}, session, log),
         client(context, SocketKind::dealer, {.identity = "client", .linger_ms = 0}),
         engine(context, SocketKind::router, {.identity = "e", .linger_ms = 0}) {
     test::connect_to(client, relay.clients().bind(test::loopback, 0).value_or(0));
@@ -323,12 +324,17 @@ TEST(PairRelay, AReplyWithAWrongSignatureReachesNoClient) {
   bench.relay_requests();
   bench.at_engine();
   const auto send = [&](const Signer& signer) {
-    bench.engine.send(make_frames(with_route(test::wire_texts({}, signer), {"mux_out", "client"})));
+    const auto reply = test::wire_texts({.header = R"({"msg_id": "r", "msg_type": "apply_reply"})",
+                                         .parent = test::WireParts{}.header},
+                                        signer);
+    bench.engine.send(make_frames(with_route(reply, {"mux_out", "client"})));
   };
   send(test::make_signer("wrong"));
   bench.relay_replies();
-  EXPECT_EQ(bench.log.lines(LogLevel::warning),
-            std::vector<std::string>{"mux::dropped a reply: wrong signature"});
+  const auto lines = bench.log.lines(LogLevel::warning);
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_TRUE(lines[0].starts_with("mux::dropped a reply of 127.0.0.1:")) << lines[0];
+  EXPECT_TRUE(lines[0].ends_with(": wrong signature")) << lines[0];
   send(bench.signer);
   bench.relay_replies();
   const auto got = test::receive(bench.client);
@@ -348,7 +354,7 @@ TEST(PairRelay, TheControlQueueIsNotRecorded) {
 TEST(PairRelay, ARetiredEngineIsAnsweredFor) {
   RelayBench bench;
   bench.relay.engine_announced("e");
-  bench.relay.engine_retired("e");
+  bench.relay.engine_retired(bench.now, "e");
   bench.from_client(
       {.identities = {"e"}, .header = R"({"msg_id": "q", "msg_type": "execute_request"})"});
   bench.relay_requests();
@@ -377,6 +383,96 @@ TEST(PairRelay, AnEngineThatNeverConnectsIsAnsweredForAfterAWhile) {
             "EngineError");
 }
 
+/// A reply of the engine `e` to the client, as it puts it on the wire.
+Frames reply_of_engine(const RelayBench& bench,
+                       const std::string& parent_id,
+                       const std::string& type = "apply_reply") {
+  static int number = 0;
+  const test::WireParts reply{
+      .header =
+          R"({"msg_id": "r)" + std::to_string(++number) + R"(", "msg_type": ")" + type + "\"}",
+      .parent = R"({"msg_id": ")" + parent_id + R"(", "msg_type": "apply_request"})"};
+  return make_frames(with_route(test::wire_texts(reply, bench.signer), {"mux_out", "client"}));
+}
+
+TEST(PairRelay, AnEngineAnswersOnlyWhatItWasAskedAndOnlyOnce) {
+  RelayBench bench;
+  bench.relay.engine_announced("e");
+  bench.from_client(
+      {.identities = {"e"}, .header = R"({"msg_id": "q", "msg_type": "apply_request"})"});
+  bench.relay_requests();
+  bench.at_engine();
+  bench.engine.send(reply_of_engine(bench, "somebody else's"));
+  bench.engine.send(reply_of_engine(bench, "q"));
+  bench.engine.send(reply_of_engine(bench, "q"));
+  bench.engine.send(reply_of_engine(bench, "x", "complete_reply"));
+  std::vector<std::string> parents;
+  EXPECT_TRUE(test::eventually([&] {
+    bench.turn();
+    bench.relay.receive_replies(bench.now, bench.to_hub);
+    bench.relay.flush(bench.now);
+    while (const auto got = bench.client.receive()) {
+      parents.push_back(
+          test::json_of(verify_message(*got, bench.signer)->parent()).value("msg_id", ""));
+    }
+    return !parents.empty() && parents.back() == "x";
+  }));
+  EXPECT_EQ(parents, (std::vector<std::string>{"q", "x"}));
+}
+
+TEST(PairRelay, AnEarlierControllersRequestsMayBeAnsweredWithItsKey) {
+  RelayBench bench;
+  bench.signer.refuse_before({});
+  bench.relay.engine_announced("e");
+  const test::WireParts request{
+      .identities = {"e"},
+      .header = R"({"msg_id": "q", "msg_type": "apply_request", "date": "2026-11-21T10:00:00Z"})"};
+  bench.from_client(request);
+  bench.relay_requests();
+  bench.at_engine();
+  bench.engine.send(reply_of_engine(bench, "earlier"));
+  bench.relay_replies();
+  const auto got = test::receive(bench.client);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(test::json_of(verify_message(*got, bench.signer)->parent()).at("msg_id"), "earlier");
+}
+
+TEST(PairRelay, ASecondRequestWithTheMsgIdOfAnOpenOneIsDropped) {
+  RelayBench bench;
+  bench.relay.engine_announced("e");
+  const std::string header = R"({"msg_id": "q", "msg_type": "apply_request"})";
+  bench.from_client({.identities = {"e"}, .header = header});
+  bench.relay_requests();
+  bench.at_engine();
+  bench.from_client({.identities = {"e"}, .header = header, .content = R"({"other": 1})"});
+  bench.relay_requests();
+  EXPECT_EQ(bench.log.lines(LogLevel::warning, "its msg_id is that of an open one").size(), 1U);
+  EXPECT_EQ(bench.to_hub.size(), 1U);
+}
+
+TEST(PairRelay, TooManyUnansweredRequestsAreRefusedByName) {
+  RelayBench bench(true, {.count_max = 1});
+  bench.relay.engine_announced("e");
+  for (const std::string id : {"q1", "q2"}) {
+    bench.from_client({.identities = {"e"},
+                       .header = R"({"msg_id": ")" + id + R"(", "msg_type": "apply_request"})"});
+    bench.relay_requests();
+  }
+  const auto got = test::receive(bench.client);
+  ASSERT_TRUE(got);
+  const auto reply = verify_message(*got, bench.signer);
+  EXPECT_EQ(test::json_of(reply->parent()).at("msg_id"), "q2");
+  EXPECT_EQ(test::json_of(reply->content()).at("ename"), "RuntimeError");
+  // An engine that is gone frees its part, a moment later.
+  bench.relay.engine_retired(bench.now, "e");
+  bench.relay.engine_announced("f");
+  bench.now = bench.now + seconds(3);
+  bench.from_client(
+      {.identities = {"f"}, .header = R"({"msg_id": "q3", "msg_type": "apply_request"})"});
+  bench.relay_requests();
+  EXPECT_EQ(std::get<RequestSeen>(bench.to_hub.back()).msg_id, "q3");
+}
+
 TEST(PairRelay, AHostileTypeCannotForgeTheReplysHeader) {
   RelayBench bench;
   bench.from_client(
@@ -395,8 +491,8 @@ TEST(PairRelay, ARequestWithoutAnEngineOrWithAWrongSignatureIsDropped) {
   bench.relay_requests();
   bench.client.send(test::wire_frames({.identities = {"e"}}, test::make_signer("wrong")));
   bench.relay_requests();
-  EXPECT_EQ(bench.log.lines(LogLevel::warning),
-            std::vector<std::string>{"mux::dropped a request: it names no engine"});
+  ASSERT_EQ(bench.log.lines(LogLevel::warning).size(), 1U);
+  EXPECT_EQ(bench.log.lines(LogLevel::warning, ": it names no engine").size(), 1U);
   EXPECT_EQ(bench.client.receive(), std::nullopt);
 }
 

@@ -178,5 +178,24 @@ TEST(AcceptMessage, MalformedFramesKeepTheirOwnError) {
   EXPECT_EQ(message.error().code, ErrorCode::malformed);
 }
 
+TEST(AcceptMessage, WithAnOldKeyDatesFromBeforeItsTimeAreRefused) {
+  Signer signer = make_signer();
+  WallTime start;
+  ASSERT_TRUE(parse_iso("2026-11-21T10:00:00Z", start));
+  signer.refuse_before(start);
+  const auto accepted = [&](const std::string& date) {
+    ReplayGuard guard;
+    const std::string header = R"({"msg_id": "m", "msg_type": "t", "date": )" + date + "}";
+    return accept_message(wire_frames({.header = header}, signer), signer, guard).has_value();
+  };
+  EXPECT_TRUE(accepted(R"("2026-11-21T10:00:00Z")"));
+  EXPECT_TRUE(accepted(R"("2026-11-21T11:30:00.5+01:00")"));
+  EXPECT_FALSE(accepted(R"("2026-11-21T09:59:59.999999Z")"));
+  EXPECT_FALSE(accepted(R"("2026-11-21T10:30:00+01:00")"));
+  EXPECT_FALSE(accepted("5"));
+  EXPECT_FALSE(accepted(R"("yesterday")"));
+  EXPECT_TRUE(verify_message(wire_frames({}, signer), signer)) << "replies have no such rule";
+}
+
 }  // namespace
 }  // namespace ipf
