@@ -64,7 +64,7 @@ void declare_options(CLI::App& app, ControllerArguments& to) {
                "Take ports and key from existing connection files and keep these");
   app.add_flag("--journal", options.journal,
                "Write the task queue to disk as it changes, so that --restore can go on with it "
-               "after a crash");
+               "after a crash (default with --sqlitedb)");
   app.add_flag("--restore,--IPController.restore_engines", options.restore,
                "Go on where the last controller of this cluster stopped or was killed: same ports "
                "and key, its engines, and its tasks if it kept a journal");
@@ -190,7 +190,8 @@ Result<ControllerOptions> resolve_options(ControllerArguments& from) {
     return unexpected(key.error());
   }
   options.key = *key;
-  options.journal = options.journal || options.restore;
+  options.journal =
+      options.journal || options.restore || options.store.kind == StoreKind::sqlite;
   return options;
 }
 

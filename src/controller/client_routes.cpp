@@ -1,5 +1,6 @@
 #include "controller/client_routes.hpp"
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <utility>
@@ -18,7 +19,7 @@ void ClientRoutes::spoke(std::string_view identity, std::string_view session) {
   silent_.erase(looked_up_);
   const std::string name(session);
   by_session_[name] = looked_up_;
-  deliver_kept(name, identity);
+  deliver_kept(name, looked_up_);
   if (spoken_.size() > 2 * clients_.connection_count() + 1024) {
     forget_gone();
   }
@@ -42,11 +43,23 @@ void ClientRoutes::send_elsewhere(TimePoint now,
     }
   }
   look_around(now);
+  kept_.push_back({.session = std::string(session), .frames = frames, .until = now + keep_time});
   for (const auto& identity : silent_) {
-    const std::array<std::string_view, 1> way{identity};
-    clients_.send(way, frames, 0);
+    send_once(kept_.back(), identity);
   }
-  keep(now, session, frames);
+  kept_bytes_ += frames.total_bytes();
+  while (kept_bytes_ > kept_bytes_max) {
+    kept_bytes_ -= kept_.front().frames.total_bytes();
+    kept_.pop_front();
+  }
+}
+
+void ClientRoutes::send_once(Kept& kept, const std::string& identity) {
+  const std::array<std::string_view, 1> way{identity};
+  if (std::ranges::find(kept.sent_to, identity) == kept.sent_to.end() &&
+      clients_.send(way, kept.frames, 0) == SendResult::sent) {
+    kept.sent_to.push_back(identity);
+  }
 }
 
 void ClientRoutes::look_around(TimePoint now) {
@@ -55,9 +68,8 @@ void ClientRoutes::look_around(TimePoint now) {
     kept_.pop_front();
   }
   for (auto& identity : clients_.take_introduced()) {
-    for (const auto& kept : kept_) {
-      const std::array<std::string_view, 1> way{identity};
-      clients_.send(way, kept.frames, 0);
+    for (auto& kept : kept_) {
+      send_once(kept, identity);
     }
     silent_.insert(std::move(identity));
   }
@@ -66,22 +78,12 @@ void ClientRoutes::look_around(TimePoint now) {
   }
 }
 
-void ClientRoutes::keep(TimePoint now, std::string_view session, const Frames& frames) {
-  kept_.push_back({.session = std::string(session), .frames = frames, .until = now + keep_time});
-  kept_bytes_ += frames.total_bytes();
-  while (kept_bytes_ > kept_bytes_max) {
-    kept_bytes_ -= kept_.front().frames.total_bytes();
-    kept_.pop_front();
-  }
-}
-
-void ClientRoutes::deliver_kept(const std::string& session, std::string_view identity) {
-  const std::array<std::string_view, 1> way{identity};
-  std::erase_if(kept_, [&](const Kept& kept) {
+void ClientRoutes::deliver_kept(const std::string& session, const std::string& identity) {
+  std::erase_if(kept_, [&](Kept& kept) {
     if (kept.session != session) {
       return false;
     }
-    clients_.send(way, kept.frames, 0);
+    send_once(kept, identity);
     kept_bytes_ -= kept.frames.total_bytes();
     return true;
   });

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "core/clock.hpp"
 #include "net/zmtp_router.hpp"
@@ -48,9 +49,10 @@ class ClientRoutes {
     std::string session{};
     Frames frames{};
     TimePoint until{};
+    std::vector<std::string> sent_to{};  ///< a second copy would break an ipyparallel client
   };
-  void keep(TimePoint now, std::string_view session, const Frames& frames);
-  void deliver_kept(const std::string& session, std::string_view identity);
+  void send_once(Kept& kept, const std::string& identity);
+  void deliver_kept(const std::string& session, const std::string& identity);
   void forget_gone();
 
   ZmtpRouter& clients_;

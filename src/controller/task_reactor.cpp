@@ -58,6 +58,7 @@ void TaskReactor::run(const std::stop_token& stop) {
       step(now, TaskTimePassed{});
     }
     routes_.look_around(now);
+    recent_.expire(now);
     clients_.check_deadlines(now);
     engines_.check_deadlines(now);
     flush(now);
@@ -123,8 +124,7 @@ void TaskReactor::restore_one(TimePoint now, JournaledTask& task) {
                             .engine_uuid = task.engine_uuid,
                             .succeeded = metadata.status == "ok"});
   // The client may not have got it, and the database may not have it yet.
-  routes_.send_elsewhere(now, reader_.read_header(*request)->session, {}, task.reply->frames(),
-                         task.reply->identity_count());
+  recent_.add(now, task.msg_id, task.reply->frames());
   hub_.events().emplace_back(RequestSeen{.queue = TaskQueue::task,
                                          .msg_id = task.msg_id,
                                          .engine_uuid = task.engine_uuid,
@@ -333,6 +333,17 @@ void TaskReactor::perform(TimePoint /*now*/, InterruptTask& action) {
 
 void TaskReactor::perform(TimePoint /*now*/, AbortAtEngine& action) {
   log_.info("task::a task of engine '" + printable(action.engine_uuid) + "' goes elsewhere");
+}
+
+void TaskReactor::perform(TimePoint now, AnswerAgain& action) {
+  const Frames* reply = recent_.find(action.msg_id);
+  if (reply == nullptr) {
+    rejections_.note(now, "a request",
+                     {ErrorCode::replayed, "its msg_id is that of a task that was answered"});
+    return;
+  }
+  const std::array<std::string_view, 1> route{action.request.identity(0)};
+  clients_.send(route, *reply, Message::split(*reply)->identity_count());
 }
 
 void TaskReactor::perform(TimePoint /*now*/, TaskLog& action) {

@@ -10,6 +10,7 @@
 #include "controller/client_routes.hpp"
 #include "controller/engine_outbox.hpp"
 #include "controller/hub_link.hpp"
+#include "controller/recent_replies.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
 #include "journal/task_journal.hpp"
@@ -72,6 +73,7 @@ class TaskReactor {
   void perform(TimePoint now, NoteSubmission& action);
   void perform(TimePoint now, InterruptTask& action);
   void perform(TimePoint now, AbortAtEngine& action);
+  void perform(TimePoint now, AnswerAgain& action);
   void perform(TimePoint now, TaskLog& action);
 
   const Signer& signer_;
@@ -86,6 +88,7 @@ class TaskReactor {
   TaskMachine machine_;
   std::optional<TaskJournal> journal_;
   std::vector<JournaledTask> restored_;
+  RecentReplies recent_;
   EngineOutbox outbox_;
   HeaderReader reader_;
   ReplayGuard replays_;

@@ -239,10 +239,10 @@ std::string HubMachine::engine_state() const {
       Json::object({{"engines", std::move(engines)}, {"next_id", engines_.next_id().value}}));
 }
 
-/// At once when the last time was long ago, else when `save_distance` is over: a thousand engines
-/// that register together cost a few files, not a thousand.
+/// An engine that is not in the file is lost when the controller is killed and restored.
 void HubMachine::save_engines(Turn& turn, bool at_once) {
-  if (!at_once && last_save_ && turn.now < *last_save_ + options_.save_distance) {
+  const bool many = engines_.active().size() > options_.save_at_once_max;
+  if (!at_once && many && last_save_ && turn.now < *last_save_ + options_.save_distance) {
     save_due_ = *last_save_ + options_.save_distance;
     return;
   }

@@ -24,7 +24,10 @@ namespace ipf {
 struct HubOptions {
   Duration heartbeat_period{std::chrono::seconds{3}};
   Duration lost_engine_grace{std::chrono::milliseconds{100}};
-  Duration save_distance{std::chrono::milliseconds{100}};  ///< between two SaveEngineState at least
+  /// Between two SaveEngineState at least, once there are more engines than save_at_once_max: a
+  /// thousand that register together cost a few files, not a thousand.
+  Duration save_distance{std::chrono::milliseconds{100}};
+  std::size_t save_at_once_max{64};
   EngineTable::Options engines{};
   TaskLedger::Options ledger{};
   NotificationRepeater::Options repeats{};

@@ -129,6 +129,11 @@ struct AbortAtEngine {
   std::string msg_id{};
   std::string engine_uuid{};
 };
+/// The client sent a task again that was answered: it may not have got the answer.
+struct AnswerAgain {
+  std::string msg_id{};
+  Message request;
+};
 struct TaskLog {
   LogLevel level{LogLevel::info};
   std::string text{};
@@ -140,6 +145,7 @@ using TaskAction = std::variant<SendTask,
                                 NoteSubmission,
                                 InterruptTask,
                                 AbortAtEngine,
+                                AnswerAgain,
                                 TaskLog>;
 using TaskActions = std::vector<TaskAction>;
 

@@ -77,10 +77,9 @@ TaskMachine::Engine* TaskMachine::find_engine(EngineKey key) {
 // ---- requests -----------------------------------------------------------------------------------
 
 void TaskMachine::on(TimePoint now, TaskSubmitted& event, TaskActions& actions) {
-  if (finished_.find(key_of(event.msg_id, key_seed_)) &&
-      find_task(event.msg_id) == nullptr) {  // the client asks the hub for the result
-    actions.emplace_back(TaskLog{
-        LogLevel::warning, "task::dropped a second task with the msg_id of one that was answered"});
+  if (finished_.find(key_of(event.msg_id, key_seed_)) && find_task(event.msg_id) == nullptr) {
+    actions.emplace_back(
+        AnswerAgain{.msg_id = std::move(event.msg_id), .request = std::move(event.request)});
     return;
   }
   submit(now, event, {}, actions);
@@ -91,9 +90,10 @@ void TaskMachine::on(TimePoint now, TaskRestored& event, TaskActions& actions) {
 }
 
 void TaskMachine::on(TimePoint /*now*/, OutcomeRestored& event, TaskActions& /*actions*/) {
-  finished_.add(key_of(event.msg_id, key_seed_),
-                {.succeeded = event.succeeded,
-                 .engine = event.engine_uuid.empty() ? EngineKey{0} : engine_key(event.engine_uuid)});
+  finished_.add(
+      key_of(event.msg_id, key_seed_),
+      {.succeeded = event.succeeded,
+       .engine = event.engine_uuid.empty() ? EngineKey{0} : engine_key(event.engine_uuid)});
 }
 
 void TaskMachine::submit(TimePoint now,
@@ -111,7 +111,7 @@ void TaskMachine::submit(TimePoint now,
       return;
     }
     actions.emplace_back(TaskLog{
-        LogLevel::warning, "task::dropped a second task with the msg_id of an unfinished one"});
+        LogLevel::debug, "task::dropped a second task with the msg_id of an unfinished one"});
     return;
   }
   Task& task = new_task();

@@ -262,15 +262,16 @@ TEST_F(HubMachineTest, ManyRegistrationsSaveTheirStateAFewTimes) {
       saved.push_back(state.json_text);
     }
   };
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 200; ++i) {
     const std::string uuid = std::to_string(i);
     hub.request("registration_request", {{"uuid", uuid}}, uuid);
     collect(hub.step(HeartStarted{.uuid = uuid}));
     collect(hub.wait(5));
   }
   collect(hub.wait(100));
-  EXPECT_LE(saved.size(), 7U);
-  EXPECT_EQ(parsed(saved.back()).at("engines").size(), 100U);
+  EXPECT_GE(saved.size(), 64U) << "a few engines are in the file at once";
+  EXPECT_LE(saved.size(), 74U) << "many are written together";
+  EXPECT_EQ(parsed(saved.back()).at("engines").size(), 200U);
 }
 
 TEST_F(HubMachineTest, OutputsGoToTheRecordOfTheirParent) {

@@ -52,6 +52,9 @@ inline std::string line(const InterruptTask& action) {
 inline std::string line(const AbortAtEngine& action) {
   return "abort " + action.msg_id + " at " + action.engine_uuid;
 }
+inline std::string line(const AnswerAgain& action) {
+  return "answer " + action.msg_id + " again";
+}
 inline std::string line(const TaskLog& action) {
   return "log: " + action.text;
 }

@@ -317,6 +317,7 @@ class Model {
   void check(const TaskLog& /*action*/, const Allowed& /*allowed*/) {}
   void check(const InterruptTask& /*action*/, const Allowed& /*allowed*/) {}
   void check(const AbortAtEngine& /*action*/, const Allowed& /*allowed*/) {}
+  void check(const AnswerAgain& /*action*/, const Allowed& /*allowed*/) {}
 
   void check_state(const Allowed& allowed) {
     EXPECT_EQ(machine_.task_count(), open_.size());
