@@ -1,14 +1,12 @@
 #include "controller/controller.hpp"
 
-#include <atomic>
-#include <exception>
 #include <filesystem>
-#include <functional>
-#include <thread>
+#include <stop_token>
 #include <utility>
 #include <vector>
 
 #include "controller/broadcast_reactor.hpp"
+#include "controller/crew.hpp"
 #include "controller/hub_reactor.hpp"
 #include "controller/instance_lock.hpp"
 #include "controller/listen_plan.hpp"
@@ -16,7 +14,6 @@
 #include "controller/task_reactor.hpp"
 #include "core/text.hpp"
 #include "net/address.hpp"
-#include "net/wakeup.hpp"
 #include "protocol/connection_file.hpp"
 
 namespace ipf {
@@ -62,7 +59,8 @@ struct Controller::Parts {
         hub(context, signer, hub_options(options), std::move(records), log),
         tasks(options.net, signer, task_options(options), hub.inbox(), log),
         relays(context, signer, hub.inbox(), log),
-        broadcasts(options.net, signer, hub.inbox(), log) {}
+        broadcasts(options.net, signer, hub.inbox(), log),
+        crew(log) {}
 
   Result<void> listen(ConnectionInfo client, ConnectionInfo engine);
   Result<void> take_pools(const ConnectionInfo& client, const ConnectionInfo& engine);
@@ -74,8 +72,6 @@ struct Controller::Parts {
   Result<void> restore_engines();
   void connect_threads();
   void start_threads();
-  template <class Reactor>
-  void start_thread(Reactor& reactor, const char* name);
 
   ControllerOptions options;
   Log& log;
@@ -89,12 +85,8 @@ struct Controller::Parts {
   PortPool common_ports{};
   PortPool client_ports{};
   PortPool engine_ports{};
-  Wakeup finished{};
-  std::atomic<bool> thread_failed{false};
   bool files_written{false};
-  std::stop_source stop{};
-  std::vector<std::function<void()>> wakes{};
-  std::vector<std::jthread> threads{};
+  Crew crew;  // the last member: its threads use the others
 };
 
 template <class Listening>
@@ -196,21 +188,6 @@ void Controller::Parts::announce() const {
   }
 }
 
-template <class Reactor>
-void Controller::Parts::start_thread(Reactor& reactor, const char* name) {
-  wakes.emplace_back([&reactor] { reactor.wake(); });
-  threads.emplace_back([this, &reactor, name] {
-    try {
-      reactor.run(stop.get_token());
-    } catch (const std::exception& error) {
-      log.error(std::string("the ") + name +
-                " thread failed, the controller ends: " + error.what());
-      thread_failed = true;
-    }
-    finished.signal();
-  });
-}
-
 Result<void> Controller::Parts::open_journal() {
   const auto path = options.paths.log() / ("tasks" + options.paths.cluster_id + ".journal");
   std::vector<JournaledTask> known;
@@ -254,28 +231,30 @@ void Controller::Parts::connect_threads() {
              relays.commands().push(command);
              broadcasts.commands().push(command);
            },
-       .stop_controller = [this] { finished.signal(); }});
+       .stop_controller = [this] { crew.finish(); }});
 }
 
 void Controller::Parts::start_threads() {
-  start_thread(hub, "hub");
-  start_thread(tasks, "task scheduler");
-  start_thread(relays, "relay");
-  start_thread(broadcasts, "broadcast");
+  const auto start = [this](const char* name, auto& reactor) {
+    crew.start(
+        name, [&reactor](const std::stop_token& stop) { reactor.run(stop); },
+        [&reactor] { reactor.wake(); });
+  };
+  start("hub", hub);
+  start("task scheduler", tasks);
+  start("relay", relays);
+  start("broadcast", broadcasts);
 }
 
 Controller::Controller(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Controller::~Controller() {
-  parts_->stop.request_stop();
+  // Nobody waits for room in the mailbox of a thread that has ended.
   parts_->hub.inbox().close();
   parts_->tasks.commands().close();
   parts_->relays.commands().close();
   parts_->broadcasts.commands().close();
-  for (const auto& wake : parts_->wakes) {
-    wake();
-  }
-  parts_->threads.clear();
+  parts_->crew.stop();
   if (parts_->files_written && !parts_->options.reuse && !parts_->options.restore) {
     std::error_code ignored;
     std::filesystem::remove(parts_->options.paths.client_file(), ignored);
@@ -284,11 +263,11 @@ Controller::~Controller() {
 }
 
 int Controller::finished_fd() const {
-  return parts_->finished.fd();
+  return parts_->crew.finished_fd();
 }
 
 bool Controller::failed() const {
-  return parts_->thread_failed;
+  return parts_->crew.failed();
 }
 
 namespace {

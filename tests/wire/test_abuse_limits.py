@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -271,3 +273,44 @@ def test_a_flood_of_registrations_is_bounded(make_stack: StackFactory) -> None:
     newcomer = stack.start_engine()
     wait_until(lambda: len(rc.ids) == 2, "a real engine registers afterwards", 20)
     newcomer.require_alive()
+
+
+# --- 31, 41: a thread of the controller dies, memory runs out -----------------------------------
+
+
+def test_a_dead_thread_ends_the_controller_at_once(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    stack.start_controller()
+    controller = stack.controller
+    prlimit = shutil.which("prlimit")
+    assert prlimit, "util-linux is needed"
+    mapped = int(Path(f"/proc/{controller.pid}/statm").read_text().split()[0])
+    limit = mapped * resource.getpagesize() + 64 * MB
+    subprocess.run([prlimit, f"--pid={controller.pid}", f"--as={limit}"], check=True)
+    with RawPeer(stack.connection("client")) as peer:
+        peer.send("task", peer.message("apply_request", buffers=[bytes(300 * MB)]))
+        assert controller.wait(10) == 1
+    assert "the task scheduler thread failed, the controller ends" in controller.text()
+    stack.procs.clear()
+
+
+# --- 24: an engine that takes nothing ---------------------------------------------------------
+
+
+def test_an_engine_that_takes_nothing_delays_nobody_else(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    rc = stack.start(2)
+    pids = rc[:].apply_sync(os.getpid)
+    os.kill(pids[0], signal.SIGSTOP)
+    try:
+        with RawPeer(stack.connection("client")) as peer:
+            for _ in range(100):  # 200 MB of requests, far more than sockets hold
+                frames = peer.message("apply_request", buffers=[bytes(2 * MB)])
+                peer.send("mux", frames, engine_uuid(rc, 0))
+            assert rc[1].apply_async(os.getpid).get(timeout=10) == pids[1]
+            view = rc.load_balanced_view(targets=[1])
+            assert view.apply_async(os.getpid).get(timeout=10) == pids[1]
+            assert resident(stack.controller.pid) < 600 * MB
+    finally:
+        os.kill(pids[0], signal.SIGCONT)
+    assert rc[0].apply_async(os.getpid).get(timeout=30) == pids[0]

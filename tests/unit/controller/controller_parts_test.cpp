@@ -1,13 +1,17 @@
 // The controller's small parts: outbox, pair relay, ports, lock, rejection log.
 #include <filesystem>
 #include <optional>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "controller/crew.hpp"
 #include "controller/engine_outbox.hpp"
 #include "controller/instance_lock.hpp"
 #include "controller/listen_plan.hpp"
@@ -223,6 +227,65 @@ TEST(EngineOutbox, ForgetsAnEngineThatIsGoneAndHoldsNobodyElseUp) {
   bench.send(start, "slow", "m3");
   bench.send(start, "e", "m4");
   EXPECT_EQ(content_of(engine), "m4");
+}
+
+// ---- Crew ---------------------------------------------------------------------------------------
+
+bool readable(int fd) {
+  Poller poller;
+  const auto at = poller.add_fd(fd);
+  poller.wait(steady_now(), steady_now() + std::chrono::milliseconds(1));
+  return poller.ready(at);
+}
+
+void until_stopped(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    std::this_thread::yield();
+  }
+}
+
+TEST(Crew, AThreadThatFailsEndsAll) {
+  test::KeptLog log;
+  Crew crew(log);
+  crew.start("hub", until_stopped, [] {});
+  EXPECT_FALSE(readable(crew.finished_fd()));
+  crew.start(
+      "relay", [](const std::stop_token&) { throw std::runtime_error("out of luck"); }, [] {});
+  EXPECT_TRUE(test::eventually([&] { return readable(crew.finished_fd()); }));
+  EXPECT_TRUE(crew.failed());
+  EXPECT_EQ(log.lines(LogLevel::error),
+            std::vector<std::string>{"the relay thread failed, the controller ends: out of luck"});
+  crew.stop();
+}
+
+TEST(Crew, AThreadThatEndsByItselfIsAFailure) {
+  for (const bool with_throw : {false, true}) {
+    test::KeptLog log;
+    Crew crew(log);
+    crew.start(
+        "hub",
+        [with_throw](const std::stop_token&) {
+          if (with_throw) {
+            throw 5;  // NOLINT(hicpp-exception-baseclass): no matter what it is
+          }
+        },
+        [] {});
+    EXPECT_TRUE(test::eventually([&] { return crew.failed(); }));
+  }
+}
+
+TEST(Crew, StoppingWakesAndJoinsEveryThread) {
+  test::KeptLog log;
+  int woken = 0;
+  {
+    Crew crew(log);
+    crew.start("a", until_stopped, [&] { ++woken; });
+    crew.start("b", until_stopped, [&] { ++woken; });
+    crew.finish();
+    EXPECT_TRUE(readable(crew.finished_fd()));
+  }
+  EXPECT_EQ(woken, 2);
+  EXPECT_TRUE(log.lines(LogLevel::error).empty());
 }
 
 // ---- PairRelay ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -164,6 +165,15 @@ TEST(Clock, NeverIsAfterEveryTimeAndDurationsAdd) {
   const TimePoint now = steady_now();
   EXPECT_LT(now, TimePoint::never());
   EXPECT_EQ((now + std::chrono::seconds(2)) - now, std::chrono::seconds(2));
+}
+
+TEST(Clock, AWallTimeCannotBecomeADeadline) {
+  // What a jump of the system's clock cannot change: the types have no way into each other.
+  static_assert(!std::is_convertible_v<WallTime, TimePoint>);
+  static_assert(!std::is_constructible_v<TimePoint, WallTime>);
+  static_assert(!std::is_constructible_v<WallTime, TimePoint>);
+  constexpr WallTime beyond_32_bits{2'147'483'648'000'000};
+  EXPECT_EQ(to_iso(beyond_32_bits), "2038-01-19T03:14:08.000000Z");
 }
 
 TEST(Clock, TheSteadyClockNeverGoesBack) {
