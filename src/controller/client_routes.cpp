@@ -44,8 +44,10 @@ void ClientRoutes::send_elsewhere(TimePoint now,
   }
   look_around(now);
   kept_.push_back({.session = std::string(session), .frames = frames, .until = now + keep_time});
-  for (const auto& identity : silent_) {
-    send_once(kept_.back(), identity);
+  if (restarted_) {
+    for (const auto& identity : silent_) {
+      send_once(kept_.back(), identity);
+    }
   }
   kept_bytes_ += frames.total_bytes();
   while (kept_bytes_ > kept_bytes_max) {
@@ -68,8 +70,10 @@ void ClientRoutes::look_around(TimePoint now) {
     kept_.pop_front();
   }
   for (auto& identity : clients_.take_introduced()) {
-    for (auto& kept : kept_) {
-      send_once(kept, identity);
+    if (restarted_) {
+      for (auto& kept : kept_) {
+        send_once(kept, identity);
+      }
     }
     silent_.insert(std::move(identity));
   }

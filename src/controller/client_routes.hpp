@@ -30,7 +30,11 @@ class ClientRoutes {
   static constexpr Duration keep_time = std::chrono::seconds(60);
   static constexpr std::size_t kept_bytes_max = std::size_t{256} << 20U;
 
-  explicit ClientRoutes(ZmtpRouter& clients) : clients_(clients) {}
+  /// `restarted`: an earlier controller's clients may be behind connections that have not spoken.
+  /// In any other controller such a reply is for a client that has gone, and who connects next must
+  /// not get it: an ipyparallel client breaks on a reply that it cannot read.
+  explicit ClientRoutes(ZmtpRouter& clients, bool restarted = true)
+      : clients_(clients), restarted_(restarted) {}
 
   /// A verified request came from there.
   void spoke(std::string_view identity, std::string_view session);
@@ -56,6 +60,7 @@ class ClientRoutes {
   void forget_gone();
 
   ZmtpRouter& clients_;
+  const bool restarted_;
   std::unordered_map<std::string, std::uint64_t> spoken_;    ///< identity -> hash of its session
   std::unordered_map<std::string, std::string> by_session_;  ///< session -> identity
   std::unordered_set<std::string> silent_;

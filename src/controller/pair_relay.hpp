@@ -66,7 +66,7 @@ class PairRelay {
   Session& session_;
   ZmtpRouter clients_;
   ZmtpRouter engines_;
-  ClientRoutes routes_{clients_};
+  ClientRoutes routes_{clients_, signer_.refuses_dates()};
   EngineOutbox outbox_;
   std::set<std::string, std::less<>> known_;
   OpenRequests open_;

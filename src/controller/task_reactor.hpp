@@ -84,7 +84,7 @@ class TaskReactor {
   ZmtpRouter engines_;
   LoopWakeup wakeup_{loop_};
   TaskMailbox commands_;
-  ClientRoutes routes_{clients_};
+  ClientRoutes routes_{clients_, signer_.refuses_dates()};
   TaskMachine machine_;
   std::optional<TaskJournal> journal_;
   std::vector<JournaledTask> restored_;
