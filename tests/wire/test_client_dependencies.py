@@ -12,6 +12,7 @@ from ipyparallel.error import RemoteError
 
 from .conftest import SHARED_ENGINES
 from .pairings import A, C
+from .polling import wait_until
 
 T = 20.0
 
@@ -177,6 +178,11 @@ def test_an_invalid_dependency_is_named(rc: ipp.Client) -> None:
 
 def test_dependencies_of_another_client(rc: ipp.Client, stack_up: object) -> None:
     other = stack_up.client()  # type: ignore[attr-defined]
-    first = submit(rc.load_balanced_view(), 0.3)
+    first = submit(rc.load_balanced_view(), 0.5)
+
+    def arrived() -> bool:
+        return first.msg_ids[0] in str(rc.queue_status(verbose=True))
+
+    wait_until(arrived, "the hub knows the first task")  # the clients' sockets are not in step
     second = submit(other.load_balanced_view(), after=first.msg_ids)
     assert second.get(timeout=T)[0] >= first.get(timeout=T)[1]
