@@ -47,13 +47,13 @@ std::string sentence(const Obstacles& found, const ScheduledTask& task, std::uin
              " " + text;
     }
   };
-  add(found.suspected, "do not answer at the moment and may be frozen");
+  add(found.suspected, "silent, maybe frozen");
   if (task.shape != nullptr) {
-    add(found.too_small, "have less than " + need_text(*task.shape->need) + " in total");
-    add(found.in_use, "have less than " + need_text(*task.shape->need) +
-                          " free, or keep it for a task that goes first");
+    add(found.too_small, "with less than " + need_text(*task.shape->need) + " in total");
+    add(found.in_use, "with less than " + need_text(*task.shape->need) +
+                          " free, or keeping it for a task that goes first");
   }
-  add(found.full, "are busy (hwm=" + std::to_string(hwm) + ")");
+  add(found.full, "busy (hwm=" + std::to_string(hwm) + ")");
   return out;
 }
 
