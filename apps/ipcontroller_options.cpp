@@ -49,6 +49,9 @@ void declare_options(CLI::App& app, ControllerArguments& to) {
   app.add_option("--broadcast-depth,--IPController.broadcast_scheduler_depth", to.broadcast_depth,
                  "Accepted for compatibility: one scheduler broadcasts to all engines")
       ->check(CLI::Range(0, 10));
+  app.add_option("--poison-limit", options.poison_limit,
+                 "Engines that may die while they run a task before it is given up; 0: any number")
+      ->capture_default_str();
   app.add_option("--ping,--HeartMonitor.period", to.ping_ms, "Heartbeat period in milliseconds")
       ->capture_default_str()
       ->check(CLI::Range(10, 3'600'000));

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .asyncresult import AsyncMapResult, AsyncResult, ExecuteReply, Metadata
     from .canning import Reference, depend, dependent, interactive, require
     from .client import Client
+    from .dependency import Dependency
     from .error import (
         CompositeError,
         EngineError,
@@ -42,6 +43,7 @@ _MODULE_OF: dict[str, str] = {
         "asyncresult": ("AsyncMapResult", "AsyncResult", "ExecuteReply", "Metadata"),
         "canning": ("Reference", "depend", "dependent", "interactive", "require"),
         "client": ("Client",),
+        "dependency": ("Dependency",),
         "error": (
             *("CompositeError", "EngineError", "IPythonError", "ImpossibleDependency"),
             *("InvalidDependency", "KernelError", "NoEnginesRegistered", "RemoteError"),
@@ -59,6 +61,7 @@ __all__ = [
     "AsyncResult",
     "Client",
     "CompositeError",
+    "Dependency",
     "DirectView",
     "EngineError",
     "ExecuteReply",

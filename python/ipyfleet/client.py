@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from . import _native, error, serialize
 from .asyncresult import AsyncResult, ExecuteReply, Metadata, Seconds
 from .connection import Connection, Targets
+from .dependency import msg_ids_of
 
 if TYPE_CHECKING:
     from .view import DirectView, LoadBalancedView
@@ -311,6 +312,31 @@ class Client:
         answer, _ = self._ask_hub("queue_request", {"targets": ids, "verbose": verbose})
         status = {int(key) if key.isdigit() else key: value for key, value in answer.items()}
         return status[ids[0]] if ids and isinstance(targets, int) else status
+
+    def explain(self, msg_ids: Jobs) -> dict[str, dict[str, str]]:
+        """Return why load-balanced calls are where they are: what they wait for, where they run.
+
+        Parameters
+        ----------
+        msg_ids
+            Message ids, also of other clients, indices into `history`, or `AsyncResult` objects.
+
+        Returns
+        -------
+        dict
+            For each message id its ``"state"`` (blocked, waiting, running, orphaned, finished or
+            unknown) and the ``"reason"``, a sentence.
+
+        Raises
+        ------
+        RemoteError
+            If the task scheduler does not answer within two seconds.
+        """
+        jobs = [msg_ids] if isinstance(msg_ids, str | int | AsyncResult) else msg_ids
+        ids: list[str] = []
+        for job in jobs:
+            ids += msg_ids_of(self.history[job] if isinstance(job, int) else job)
+        return self._ask_hub("explain_request", {"msg_ids": ids})[0]["explanations"]
 
     def result_status(self, msg_ids: Jobs, status_only: bool = True) -> dict[str, Any]:
         """Return which calls are done, of this client or of others.

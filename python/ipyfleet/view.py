@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from . import serialize
 from .asyncresult import AsyncMapResult, AsyncResult, Seconds
+from .dependency import Dependency, msg_ids_of
 
 if TYPE_CHECKING:
     from ._native import Request
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DirectView", "LoadBalancedView", "View"]
 
 Dist = Literal["b", "r"]
+_PRIORITY_MAX = 1_000_000
 _V = TypeVar("_V", bound="View")
 
 
@@ -92,6 +94,12 @@ def _as_sequences(sequences: Iterable[Any]) -> list[Any]:
     lists = [each if hasattr(each, "__getitem__") else list(each) for each in sequences]
     shortest = min(map(len, lists))
     return [each if len(each) == shortest else each[:shortest] for each in lists]
+
+
+def _wire_dependency(flag: Any) -> list[str] | dict[str, Any]:
+    if isinstance(flag, Dependency):
+        return flag.as_dict()
+    return [] if flag is None else msg_ids_of(flag)
 
 
 def _name_of(f: Any) -> str:
@@ -447,13 +455,32 @@ class LoadBalancedView(View):
     timeout : float
         Seconds that a call may wait for an engine before it fails with ``TaskTimeout``; 0 means no
         limit.
+    after : AsyncResult, str, Dependency, list of these, or None
+        Calls of load-balanced views that have to end before this one begins.
+    follow : AsyncResult, str, Dependency, list of these, or None
+        Calls on whose engine this one has to run.
+    priority : int
+        Calls with a higher one begin earlier; from -1,000,000 to 1,000,000.
+    run_timeout : float
+        Seconds that a call may run. Then it is interrupted, and if that does not help its engine is
+        killed; it fails with ``TaskTimeout``. 0 means no limit.
+    resources : dict or None
+        What a call needs of its engine while it runs, e.g. ``{"gpu": 1}``.
     """
 
-    _flag_names: ClassVar[tuple[str, ...]] = (*View._flag_names, "retries", "timeout")
+    _flag_names: ClassVar[tuple[str, ...]] = (
+        *(*View._flag_names, "retries", "timeout", "after", "follow"),
+        *("priority", "run_timeout", "resources"),
+    )
 
     def __init__(self, client: Client, targets: Any = None, **flags: Any) -> None:
         self.retries: int = 0
         self.timeout: Seconds = 0.0
+        self.after: Any = None
+        self.follow: Any = None
+        self.priority: int = 0
+        self.run_timeout: Seconds = 0.0
+        self.resources: Mapping[str, float] | None = None
         self._known_metadata: tuple[Any, str] | None = None
         super().__init__(client, targets, **flags)
 
@@ -463,14 +490,25 @@ class LoadBalancedView(View):
         Raises
         ------
         KeyError, TypeError, ValueError
-            If there is no such flag, or its value is of the wrong type or negative.
+            If there is no such flag, or its value is of the wrong type or out of range.
         """
-        for name, kinds in (("retries", int), ("timeout", int | float)):
+        numbers = {"retries": int, "timeout": int | float, "run_timeout": int | float}
+        for name, kinds in numbers.items():
             value = flags.get(name, 0)
             if not isinstance(value, kinds):
                 raise TypeError(f"{name} is a number, not {value!r}")
             if value < 0:
                 raise ValueError(f"{name} is not negative, but here it is {value!r}")
+        priority = flags.get("priority", 0)
+        if not isinstance(priority, int):
+            raise TypeError(f"priority is a whole number, not {priority!r}")
+        if abs(priority) > _PRIORITY_MAX:
+            raise ValueError(f"priority is within -1000000 and 1000000, but here {priority!r}")
+        for name, amount in dict(flags.get("resources") or {}).items():
+            if not isinstance(name, str) or not isinstance(amount, int | float) or not amount >= 0:
+                raise ValueError(
+                    f"resources are names with numbers from 0, not {name!r}: {amount!r}"
+                )
         return super().set_flags(**flags)
 
     def __len__(self) -> int:
@@ -480,20 +518,27 @@ class LoadBalancedView(View):
         return self.client.connection.resolve(self.targets)[1]
 
     def _metadata(self) -> str:
-        flags = (self.timeout, self.retries, self.label)
-        if self.targets is None and self._known_metadata and self._known_metadata[0] == flags:
+        flags = (self.timeout, self.retries, self.label, self.priority, self.run_timeout)
+        known = self.targets is None and not (self.after or self.follow or self.resources)
+        if known and self._known_metadata and self._known_metadata[0] == flags:
             return self._known_metadata[1]
         uuids = [] if self.targets is None else self.client.connection.resolve(self.targets)[0]
-        fields = {
-            "after": [],
-            "follow": [],
+        fields: dict[str, Any] = {
+            "after": _wire_dependency(self.after),
+            "follow": _wire_dependency(self.follow),
             "timeout": float(self.timeout),
             "targets": uuids,
             "retries": self.retries,
             "label": self.label,
         }
+        own = {
+            "priority": self.priority,
+            "run_timeout": float(self.run_timeout),
+            "resources": dict(self.resources or {}),
+        }
+        fields |= {name: value for name, value in own.items() if value}
         text = json.dumps(fields)
-        if self.targets is None:
+        if known:
             self._known_metadata = (flags, text)
         return text
 

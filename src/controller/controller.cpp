@@ -1,7 +1,9 @@
 #include "controller/controller.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <stop_token>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -37,10 +39,16 @@ HubReactor::Options hub_options(const ControllerOptions& options) {
   return out;
 }
 
+/// Not to be guessed from outside: it also keys the hashes of msg_ids.
+std::uint64_t random_seed() {
+  return std::stoull(random_hex(sizeof(std::uint64_t)), nullptr, 16);
+}
+
 TaskMachineOptions task_options(const ControllerOptions& options) {
   return {.scheme = options.scheme,
           .hwm = options.hwm,
-          .seed = static_cast<std::uint64_t>(steady_now().nanoseconds)};
+          .seed = random_seed(),
+          .poison_limit = options.poison_limit};
 }
 
 }  // namespace
@@ -232,6 +240,8 @@ void Controller::Parts::connect_threads() {
              broadcasts.commands().push(command);
            },
        .stop_controller = [this] { crew.finish(); }});
+  tasks.connect([this](RelayCommand command) { relays.commands().push(std::move(command)); });
+  relays.connect([this](TaskCommand command) { tasks.commands().push(std::move(command)); });
 }
 
 void Controller::Parts::start_threads() {

@@ -40,6 +40,7 @@ struct ControllerOptions {
   NetLimits net{};
   SchemeName scheme{SchemeName::leastload};
   std::uint32_t hwm{1};
+  std::uint32_t poison_limit{3};  ///< engines that a task may kill; 0: any number
   Duration heartbeat_period{std::chrono::milliseconds(3000)};
   int heartbeat_misses_max{10};
   Duration registration_timeout{std::chrono::seconds(30)};

@@ -218,16 +218,23 @@ void HubReactor::perform(PublishNotification& action) {
 }
 
 void HubReactor::perform(AnnounceEngine& action) const {
-  const EngineAnnounced announced{.id = action.id, .uuid = action.uuid};
+  const EngineAnnounced announced{
+      .id = action.id, .uuid = action.uuid, .resources = action.resources};
   links_.to_relays(announced);
   links_.to_tasks(announced);
 }
 
 void HubReactor::perform(RetireEngine& action) {
   hearts_.forget(action.uuid);
-  const EngineRetired retired{.id = action.id, .uuid = action.uuid};
+  const EngineRetired retired{.id = action.id, .uuid = action.uuid, .silent = action.silent};
   links_.to_relays(retired);
-  links_.to_tasks(retired);
+  if (!action.silent) {  // else the relay passes it on, behind what it saw the engine begin
+    links_.to_tasks(retired);
+  }
+}
+
+void HubReactor::perform(ExplainTasks& action) const {
+  links_.to_tasks(std::move(action));
 }
 
 void HubReactor::perform(ExpectHeart& action) {

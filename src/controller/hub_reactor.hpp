@@ -71,6 +71,7 @@ class HubReactor {
   void perform(PublishNotification& action);
   void perform(AnnounceEngine& action) const;
   void perform(RetireEngine& action);
+  void perform(ExplainTasks& action) const;
   void perform(ExpectHeart& action);
   void perform(ForgetHeart& action);
   void perform(ResubmitTask& action) const;

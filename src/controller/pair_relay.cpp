@@ -193,6 +193,19 @@ void PairRelay::receive_replies(TimePoint now, std::vector<HubEvent>& to_hub) {
   }
 }
 
+void PairRelay::request(TimePoint now,
+                        const std::string& engine_uuid,
+                        std::string_view msg_type,
+                        std::string_view content) {
+  // No client has this identity, so the ROUTER drops what comes back for it.
+  const std::array<std::string_view, 2> route{"ipyfleet-controller", engine_uuid};
+  auto message = Message::split(session_.make(
+      {.type = msg_type, .parent = "{}", .content = content, .identities = route}, wall_now()));
+  if (message) {
+    outbox_.send(now, engine_uuid, {}, *message);
+  }
+}
+
 void PairRelay::retry(TimePoint now) {
   if (outbox_.next_deadline(now) != TimePoint::never()) {
     outbox_.retry(now);

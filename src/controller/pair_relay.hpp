@@ -47,6 +47,11 @@ class PairRelay {
   /// Relays what the loop has received; events for the hub are appended to `to_hub`.
   void receive_requests(TimePoint now, std::vector<HubEvent>& to_hub);
   void receive_replies(TimePoint now, std::vector<HubEvent>& to_hub);
+  /// Sends an engine a request of the controller's own; replies to it go nowhere.
+  void request(TimePoint now,
+               const std::string& engine_uuid,
+               std::string_view msg_type,
+               std::string_view content);
   void retry(TimePoint now);
   /// Sends what was written since the last time. Once a round.
   void flush(TimePoint now);

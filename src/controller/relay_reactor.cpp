@@ -80,17 +80,37 @@ void RelayReactor::run(const std::stop_token& stop) {
 void RelayReactor::take_commands(TimePoint now) {
   commands_.take(taken_);
   for (auto& command : taken_) {
-    if (auto* client = std::get_if<ClientConnected>(&command)) {
-      gate_.client_connected(now, std::move(client->session));
-    } else if (const auto* announced = std::get_if<EngineAnnounced>(&command)) {
-      mux_.engine_announced(announced->uuid);
-      control_.engine_announced(announced->uuid);
-    } else if (const auto* retired = std::get_if<EngineRetired>(&command)) {
-      mux_.engine_retired(now, retired->uuid);
-      control_.engine_retired(now, retired->uuid);
-    }
+    std::visit([&](auto& concrete) { obey(now, concrete); }, command);
   }
   taken_.clear();
+}
+
+void RelayReactor::obey(TimePoint now, ClientConnected& command) {
+  gate_.client_connected(now, std::move(command.session));
+}
+
+void RelayReactor::obey(TimePoint /*now*/, EngineAnnounced& command) {
+  mux_.engine_announced(command.uuid);
+  control_.engine_announced(command.uuid);
+  begun_[command.uuid].clear();
+}
+
+void RelayReactor::obey(TimePoint now, EngineRetired& command) {
+  mux_.engine_retired(now, command.uuid);
+  control_.engine_retired(now, command.uuid);
+  const auto begun = begun_.extract(command.uuid);
+  if (!command.silent) {
+    return;
+  }
+  // What a frozen engine has begun must not be run again elsewhere; the rest may.
+  if (!begun.empty() && !begun.mapped().empty()) {
+    to_tasks_(TaskStarted{.msg_id = begun.mapped(), .engine_uuid = command.uuid});
+  }
+  to_tasks_(command);
+}
+
+void RelayReactor::obey(TimePoint now, EngineControlled& command) {
+  control_.request(now, command.uuid, command.msg_type, command.content);
 }
 
 void RelayReactor::receive_outputs(TimePoint now) {
@@ -147,6 +167,7 @@ void RelayReactor::forward(Message output) {
     if (call && is_idle(output)) {
       end_leg(*call);
     }
+    note_status(output, header->session);
     return;
   }
   if (!concerns_hub(header->msg_type)) {
@@ -162,6 +183,23 @@ void RelayReactor::forward(Message output) {
     event.parent_msg_id = std::string(parent->msg_id);
   }
   hub_.events().emplace_back(std::move(event));
+}
+
+void RelayReactor::note_status(const Message& status, std::string_view engine_uuid) {
+  const auto engine = begun_.find(std::string(engine_uuid));
+  const auto parent = reader_.read_parent(status);
+  if (engine == begun_.end() || !parent) {
+    return;
+  }
+  // Control requests are handled while user code runs and say nothing about it.
+  if (parent->msg_type != "apply_request" && parent->msg_type != "execute_request") {
+    return;
+  }
+  if (status.content().find("\"busy\"") != std::string_view::npos) {
+    engine->second = parent->msg_id;
+  } else if (engine->second == parent->msg_id) {
+    engine->second.clear();
+  }
 }
 
 void RelayReactor::end_leg(const CoalescedLeg& leg) {

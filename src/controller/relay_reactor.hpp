@@ -1,7 +1,12 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <stop_token>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "controller/coalesced_leg.hpp"
@@ -30,22 +35,32 @@ class RelayReactor {
   [[nodiscard]] Socket& iopub_engines() { return iopub_engines_; }
   [[nodiscard]] RelayMailbox& commands() { return commands_; }
 
+  /// How commands get to the task scheduler's thread; before run().
+  void connect(std::function<void(TaskCommand)> to_tasks) { to_tasks_ = std::move(to_tasks); }
+
   void run(const std::stop_token& stop);
   void wake() { wakeup_.signal(); }
 
  private:
   void take_commands(TimePoint now);
+  void obey(TimePoint now, EngineAnnounced& command);
+  void obey(TimePoint now, EngineRetired& command);
+  void obey(TimePoint now, ClientConnected& command);
+  void obey(TimePoint now, EngineControlled& command);
   void receive_subscriptions(TimePoint now);
   void receive_outputs(TimePoint now);
   /// Forwards what was held back, up to the first output whose client is still awaited.
   void release_held(TimePoint now);
   [[nodiscard]] bool must_wait(TimePoint now, const Message& output);
   void forward(Message output);
+  /// Remembers what the engine runs, from its `status` messages.
+  void note_status(const Message& status, std::string_view engine_uuid);
   /// Publishes the end of a coalescing call's outputs when this leg's was the last (CoalescedEnds).
   void end_leg(const CoalescedLeg& leg);
 
   const Signer& signer_;
   HubLink hub_;
+  std::function<void(TaskCommand)> to_tasks_;
   Session session_;
   IoLoop loop_;
   PairRelay mux_;
@@ -58,6 +73,8 @@ class RelayReactor {
   RejectionLog rejected_outputs_;
   SubscriptionGate gate_;
   CoalescedEnds coalesced_;
+  /// The request that each engine has begun and not ended; empty: none.
+  std::unordered_map<std::string, std::string> begun_;
   std::deque<Message> held_;
   std::vector<RelayCommand> taken_;
 };

@@ -149,12 +149,24 @@ void TaskReactor::take_commands(TimePoint now) {
 }
 
 void TaskReactor::obey(TimePoint now, EngineAnnounced& command) {
-  step(now, EngineJoined{.uuid = std::move(command.uuid)});
+  step(now,
+       EngineJoined{.uuid = std::move(command.uuid), .resources = std::move(command.resources)});
 }
 
 void TaskReactor::obey(TimePoint now, EngineRetired& command) {
   outbox_.forget(command.uuid);
-  step(now, EngineLeft{.uuid = std::move(command.uuid)});
+  step(now, EngineLeft{.uuid = std::move(command.uuid), .silent = command.silent});
+}
+
+void TaskReactor::obey(TimePoint now, ExplainTasks& command) {
+  TasksExplained answer{.token = command.token, .explanations = {}};
+  for (auto& msg_id : command.msg_ids) {
+    auto found = machine_.explain(now, msg_id);
+    answer.explanations.push_back({.msg_id = std::move(msg_id),
+                                   .state = std::move(found.state),
+                                   .reason = std::move(found.reason)});
+  }
+  hub_.events().emplace_back(std::move(answer));
 }
 
 void TaskReactor::obey(TimePoint now, ResubmitTask& command) {
@@ -326,13 +338,21 @@ void TaskReactor::perform(TimePoint now, FailTask& action) {
                                        .reply = std::move(reply)});
 }
 
+/// The nanny obeys it, whatever the engine is doing.
 void TaskReactor::perform(TimePoint /*now*/, InterruptTask& action) {
   log_.info("task::signal " + std::to_string(action.signal) + " for engine '" +
-            printable(action.engine_uuid) + "'");
+            printable(action.engine_uuid) + "': task '" + printable(action.msg_id) +
+            "' is behind its run_timeout");
+  to_relay_(EngineControlled{.uuid = std::move(action.engine_uuid),
+                             .msg_type = "signal_request",
+                             .content = dump_json(Json::object({{"sig", action.signal}}))});
 }
 
 void TaskReactor::perform(TimePoint /*now*/, AbortAtEngine& action) {
-  log_.info("task::a task of engine '" + printable(action.engine_uuid) + "' goes elsewhere");
+  const Json content = Json::object({{"msg_ids", Json::array({std::move(action.msg_id)})}});
+  to_relay_(EngineControlled{.uuid = std::move(action.engine_uuid),
+                             .msg_type = "abort_request",
+                             .content = dump_json(content)});
 }
 
 void TaskReactor::perform(TimePoint now, AnswerAgain& action) {

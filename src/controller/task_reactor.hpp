@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,6 +44,8 @@ class TaskReactor {
   void keep_journal(TaskJournal journal) { journal_.emplace(std::move(journal)); }
   /// What an earlier controller knew; run() begins with it.
   void restore(std::vector<JournaledTask> tasks) { restored_ = std::move(tasks); }
+  /// How commands get to the relay thread; before run().
+  void connect(std::function<void(RelayCommand)> to_relay) { to_relay_ = std::move(to_relay); }
 
   void run(const std::stop_token& stop);
   /// Ends a wait of run(), after a stop was requested.
@@ -61,6 +64,10 @@ class TaskReactor {
   void take_commands(TimePoint now);
   void obey(TimePoint now, EngineAnnounced& command);
   void obey(TimePoint now, EngineRetired& command);
+  void obey(TimePoint now, EngineSuspected& command) { step(now, std::move(command)); }
+  void obey(TimePoint now, EngineTrusted& command) { step(now, std::move(command)); }
+  void obey(TimePoint now, TaskStarted& command) { step(now, std::move(command)); }
+  void obey(TimePoint now, ExplainTasks& command);
   void obey(TimePoint now, ResubmitTask& command);
   void receive_requests(TimePoint now);
   void receive_replies(TimePoint now);
@@ -78,6 +85,7 @@ class TaskReactor {
 
   const Signer& signer_;
   HubLink hub_;
+  std::function<void(RelayCommand)> to_relay_;
   Log& log_;
   IoLoop loop_;
   ZmtpRouter clients_;

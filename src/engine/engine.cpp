@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
 #include <memory>
@@ -72,6 +73,7 @@ int run_threads(const EngineOptions& options,
                          .uuid = python.uuid,
                          .username = options.username.empty() ? user_name() : options.username,
                          .wanted_id = options.wanted_id,
+                         .resources = options.resources,
                          .nanny_fd = nanny.fd,
                          .watch = &source,
                          .capture = capture},
@@ -120,6 +122,10 @@ int run_engine(const EngineOptions& options) {
       paths ? open_log(options, *paths) : Result<std::unique_ptr<Log>>(unexpected(paths.error()));
   if (!log) {
     return fail(**make_log({.name = "IPEngine"}), status_usage, log.error().message);
+  }
+  if (!options.gpus.empty()) {
+    // Before any thread and before Python, which hands it on to whatever it starts.
+    setenv("CUDA_VISIBLE_DEVICES", options.gpus.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
   }
   auto capture = OutputCapture::create();
   if (!capture) {

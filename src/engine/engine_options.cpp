@@ -1,10 +1,12 @@
 #include "engine/engine_options.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <sstream>
 #include <string_view>
 #include <system_error>
@@ -41,6 +43,7 @@ struct Raw {
   std::string key{};
   bool key_given{};
   std::string mpi{};
+  std::string resources{};
   bool debug{};
   bool quiet{};
 };
@@ -88,6 +91,10 @@ void add_options(CLI::App& app, Raw& raw) {
   app.add_option("--mpi", raw.mpi, "Initialise MPI (mpi4py) first; the id is the rank")
       ->expected(0, 1)
       ->type_name("[MODULE]");
+  app.add_option("--resources", raw.resources,
+                 "What the engine has for tasks that need some, e.g. gpu=2,mem=16");
+  app.add_option("--gpus", options.gpus,
+                 "GPUs of this engine, e.g. 0,1: CUDA_VISIBLE_DEVICES, and the resource gpu=2");
   app.add_option("--log-level", raw.log_level, "debug, info, warning or error (or 10, 20, 30, 40)");
   app.add_flag("--debug", raw.debug, "Same as --log-level=debug");
   app.add_flag("--quiet", raw.quiet, "Same as --log-level=error");
@@ -215,6 +222,49 @@ Duration to_duration(double seconds) {
   return Duration(std::llround(std::min(seconds, 86400.0 * 365) * 1e9));
 }
 
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> items;
+  std::istringstream in(text);
+  for (std::string item; std::getline(in, item, ',');) {
+    items.push_back(item);
+  }
+  return items;
+}
+
+/// `gpu=2,mem=16`, and `--gpus`, which implies a number of GPUs; what is wrong with them.
+std::optional<std::string> read_resources(const std::string& text, EngineOptions& options) {
+  constexpr std::size_t names_max = 16;
+  constexpr std::size_t name_bytes_max = 64;
+  for (const auto& item : split_at_commas(text)) {
+    const auto equals = item.find('=');
+    const std::string name = item.substr(0, equals);
+    const std::string number = equals == std::string::npos ? "" : item.substr(equals + 1);
+    double amount = -1;
+    const auto read = std::from_chars(number.data(), number.data() + number.size(), amount);
+    if (name.empty() || name.size() > name_bytes_max || read.ec != std::errc{} ||
+        read.ptr != number.data() + number.size() || !(amount >= 0) || !std::isfinite(amount)) {
+      return "--resources: '" + item + "' is not NAME=NUMBER, e.g. gpu=2";
+    }
+    options.resources[name] = amount;
+  }
+  const auto gpus = split_at_commas(options.gpus);
+  for (const auto& gpu : gpus) {
+    const bool named = !gpu.empty() && std::all_of(gpu.begin(), gpu.end(), [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '/';
+    });
+    if (!named) {
+      return "--gpus: '" + gpu + "' is no number or UUID of a GPU";
+    }
+  }
+  if (!gpus.empty()) {
+    options.resources.try_emplace("gpu", static_cast<double>(gpus.size()));
+  }
+  if (options.resources.size() > names_max) {
+    return "--resources has more than 16 names";
+  }
+  return std::nullopt;
+}
+
 /// What does not depend on the parser: secrets, levels, ranks.
 std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
   EngineOptions& options = raw.options;
@@ -240,6 +290,9 @@ std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
     return wrong(level.error().message);
   }
   options.log_level = *level;
+  if (const auto problem = read_resources(raw.resources, options)) {
+    return wrong(*problem);
+  }
   options.profile = with_environment(options.profile);
   options.registration_timeout = to_duration(raw.timeout_seconds);
   options.wait_for_file = to_duration(raw.wait_seconds);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -34,6 +35,9 @@ struct EngineOptions {
   std::string startup_script{};
   bool use_mpi{};
   std::string mpi_module{};
+  std::string gpus{};  ///< what CUDA_VISIBLE_DEVICES is to be; empty: as it is
+  /// What the engine has for tasks that need some, e.g. {"gpu": 2}.
+  std::map<std::string, double, std::less<>> resources{};
   std::string work_dir{};
   LogLevel log_level{LogLevel::info};
   bool log_to_file{};

@@ -414,6 +414,9 @@ void EngineReactor::perform(const SendRegistration& /*action*/) {
   if (options_.wanted_id) {
     content["id"] = options_.wanted_id->value;
   }
+  if (!options_.resources.empty()) {
+    content["ipyfleet"]["resources"] = options_.resources;
+  }
   log_.info("Registering with controller at " + link_->registration_url());
   link_->tell_hub("registration_request", dump_json(content));
 }

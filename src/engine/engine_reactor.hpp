@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,6 +45,7 @@ struct ReactorOptions {
   std::string uuid{};
   std::string username{};
   std::optional<EngineId> wanted_id{};
+  std::map<std::string, double, std::less<>> resources{};  ///< what it has for tasks
   int nanny_fd{-1};          ///< where the nanny is told who this is; -1: none
   ConnectionWatch* watch{};  ///< may be null
   OutputCapture* capture{};  ///< may be null

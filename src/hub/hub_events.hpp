@@ -67,6 +67,16 @@ struct StoreAnswered {
   std::uint64_t token{};
   std::shared_ptr<StoreAnswer> answer{};
 };
+/// The task scheduler's answer to ExplainTasks.
+struct TasksExplained {
+  struct Explanation {
+    std::string msg_id{};
+    std::string state{};
+    std::string reason{};
+  };
+  std::uint64_t token{};
+  std::vector<Explanation> explanations{};
+};
 /// A deadline of next_deadline() may have passed.
 struct TimePassed {};
 
@@ -78,6 +88,7 @@ using HubEvent = std::variant<HubRequestReceived,
                               ReplySeen,
                               OutputSeen,
                               StoreAnswered,
+                              TasksExplained,
                               TimePassed>;
 
 // ---- actions ------------------------------------------------------------------------------------
@@ -101,11 +112,19 @@ struct PublishNotification {
 struct AnnounceEngine {
   EngineId id{};
   std::string uuid{};
+  ResourceMap resources{};
 };
-/// The engine is gone: schedulers fail or move what it held.
+/// The engine is gone: schedulers fail or move what it held. `silent`: only its heart stopped; it
+/// may be frozen and come back.
 struct RetireEngine {
   EngineId id{};
   std::string uuid{};
+  bool silent{false};
+};
+/// Ask the task scheduler why these tasks are where they are; TasksExplained is its answer.
+struct ExplainTasks {
+  std::uint64_t token{};
+  std::vector<std::string> msg_ids{};
 };
 /// The registration of this engine was accepted: report HeartStarted at its first pong.
 struct ExpectHeart {
@@ -137,6 +156,7 @@ using HubAction = std::variant<SendHubReply,
                                PublishNotification,
                                AnnounceEngine,
                                RetireEngine,
+                               ExplainTasks,
                                ExpectHeart,
                                ForgetHeart,
                                ResubmitTask,

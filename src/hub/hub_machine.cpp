@@ -83,7 +83,8 @@ void HubMachine::step(TimePoint now, WallTime wall, HubEvent event, HubActions& 
 
 TimePoint HubMachine::next_deadline() const {
   return std::min({engines_.next_deadline(), ledger_.next_deadline(), repeater_.next_deadline(),
-                   queries_.next_deadline(), restore_deadline_, save_due_});
+                   queries_.next_deadline(), questions_.next_deadline(), restore_deadline_,
+                   save_due_});
 }
 
 // ---- tasks: the hot path ------------------------------------------------------------------------
@@ -149,6 +150,9 @@ void HubMachine::on_request(Turn& turn, const Message& from, const RegistrationR
                                           {"status", "ok"},
                                           {"hb_period", milliseconds(options_.heartbeat_period)},
                                           {"ipyfleet", Json::object()}}));
+  if (!request.resources.empty()) {
+    resources_[request.uuid] = request.resources;
+  }
   turn.actions.emplace_back(ExpectHeart{.uuid = request.uuid});
   turn.actions.emplace_back(std::move(reply));
   log(turn.actions, LogLevel::info,
@@ -170,7 +174,8 @@ void HubMachine::on_event(Turn& turn, HeartStarted& event) {
 void HubMachine::finish_registration(Turn& turn, const EngineTable::Pending& engine) {
   ledger_.add_engine(engine.uuid);
   repeater_.engine_registered(engine.id, turn.now);
-  turn.actions.emplace_back(AnnounceEngine{.id = engine.id, .uuid = engine.uuid});
+  turn.actions.emplace_back(
+      AnnounceEngine{.id = engine.id, .uuid = engine.uuid, .resources = resources_of(engine.uuid)});
   turn.actions.emplace_back(PublishNotification{.msg_type = "registration_notification",
                                                 .content = engine_content(engine.id, engine.uuid)});
   log(turn.actions, LogLevel::info,
@@ -205,6 +210,7 @@ void HubMachine::on_request(Turn& turn, const Message& from, const Unregistratio
 void HubMachine::drop_pending(Turn& turn,
                               const EngineTable::Pending& engine,
                               std::string_view why) {
+  resources_.erase(engine.uuid);
   turn.actions.emplace_back(ForgetHeart{.uuid = engine.uuid});
   log(turn.actions, LogLevel::info,
       "registration::" + std::string(why) + " " + label(engine.id, engine.uuid));
@@ -218,8 +224,10 @@ void HubMachine::lose_engine(Turn& turn, EngineId id, HeartState heart, std::str
     return;
   }
   without_heart_.erase(engine->uuid);
+  resources_.erase(engine->uuid);
   ledger_.remove_engine(engine->uuid, id, turn.now + options_.lost_engine_grace);
-  turn.actions.emplace_back(RetireEngine{.id = id, .uuid = engine->uuid});
+  turn.actions.emplace_back(
+      RetireEngine{.id = id, .uuid = engine->uuid, .silent = heart == HeartState::forgotten});
   turn.actions.emplace_back(PublishNotification{.msg_type = "unregistration_notification",
                                                 .content = engine_content(id, engine->uuid)});
   if (heart == HeartState::known) {
@@ -235,8 +243,17 @@ std::string HubMachine::engine_state() const {
   for (const auto& [id, uuid] : engines_.active()) {
     engines[std::to_string(id.value)] = uuid;
   }
-  return dump_json(
-      Json::object({{"engines", std::move(engines)}, {"next_id", engines_.next_id().value}}));
+  Json state =
+      Json::object({{"engines", std::move(engines)}, {"next_id", engines_.next_id().value}});
+  for (const auto& [uuid, resources] : resources_) {
+    state["resources"][uuid] = resources;
+  }
+  return dump_json(state);
+}
+
+ResourceMap HubMachine::resources_of(const std::string& uuid) const {
+  const auto found = resources_.find(uuid);
+  return found == resources_.end() ? ResourceMap{} : found->second;
 }
 
 /// An engine that is not in the file is lost when the controller is killed and restored.
@@ -251,6 +268,20 @@ void HubMachine::save_engines(Turn& turn, bool at_once) {
   turn.actions.emplace_back(SaveEngineState{.json_text = engine_state()});
 }
 
+/// What an older or damaged file does not have is simply not there.
+void HubMachine::restore_resources(const Json& by_uuid) {
+  for (const auto& [uuid, resources] : by_uuid.items()) {
+    if (!resources.is_object()) {
+      continue;
+    }
+    for (const auto& [name, amount] : resources.items()) {
+      if (amount.is_number()) {
+        resources_[uuid][name] = amount.get<double>();
+      }
+    }
+  }
+}
+
 Result<void> HubMachine::restore(TimePoint now, std::string_view json_text, HubActions& actions) {
   const auto state = parse_json_object(json_text, "engine state");
   if (!state) {
@@ -259,6 +290,9 @@ Result<void> HubMachine::restore(TimePoint now, std::string_view json_text, HubA
   const auto engines = state->find("engines");
   if (engines == state->end() || !engines->is_object()) {
     return unexpected(ErrorCode::malformed, "engine state has no 'engines'");
+  }
+  if (const auto resources = state->find("resources"); resources != state->end()) {
+    restore_resources(*resources);
   }
   for (const auto& [key, uuid] : engines->items()) {
     EngineTable::Engine engine{.id = EngineId{-1},
@@ -272,7 +306,8 @@ Result<void> HubMachine::restore(TimePoint now, std::string_view json_text, HubA
     without_heart_.insert(engine.uuid);
     restore_deadline_ = now + options_.engines.registration_timeout;
     actions.emplace_back(ExpectHeart{.uuid = engine.uuid});
-    actions.emplace_back(AnnounceEngine{.id = engine.id, .uuid = engine.uuid});
+    actions.emplace_back(AnnounceEngine{
+        .id = engine.id, .uuid = engine.uuid, .resources = resources_of(engine.uuid)});
     log(actions, LogLevel::info, "registration::restored engine " + label(engine.id, engine.uuid));
   }
   if (const auto next = state->find("next_id"); next != state->end() && next->is_number_integer()) {
@@ -315,6 +350,14 @@ void HubMachine::on_request(Turn& turn, const Message& from, const ShutdownReque
   turn.actions.emplace_back(StopController{});
 }
 
+void HubMachine::on_request(Turn& turn, const Message& from, const ExplainRequest& request) {
+  questions_.ask(turn.now, from, request, turn.actions);
+}
+
+void HubMachine::on_event(Turn& turn, TasksExplained& event) {
+  questions_.answer(event, turn.actions);
+}
+
 void HubMachine::record_lost_task(Turn& turn, const TaskLedger::Stranded& task) {
   store_.apply(task.msg_id, RecordReply{.engine_uuid = task.engine_uuid,
                                         .received = turn.wall,
@@ -345,6 +388,7 @@ void HubMachine::on_deadlines(Turn& turn) {
     }
   }
   queries_.expire(turn.now, turn.actions);
+  questions_.expire(turn.now, turn.actions);
   if (save_due_ <= turn.now) {
     save_engines(turn, true);
   }

@@ -14,6 +14,7 @@
 #include "hub/notification_repeater.hpp"
 #include "hub/store.hpp"
 #include "hub/task_ledger.hpp"
+#include "hub/task_questions.hpp"
 
 namespace ipf {
 
@@ -95,12 +96,14 @@ class HubMachine {
   void on_event(Turn& turn, ReplySeen& event);
   void on_event(Turn& turn, OutputSeen& event);
   void on_event(Turn& turn, StoreAnswered& event);
+  void on_event(Turn& turn, TasksExplained& event);
   void on_event(Turn& /*turn*/, TimePassed& /*event*/) {}  // step() looks at the deadlines
 
   void on_request(Turn& turn, const Message& from, const RegistrationRequest& request);
   void on_request(Turn& turn, const Message& from, const UnregistrationRequest& request);
   void on_request(Turn& turn, const Message& from, const ConnectionRequest& request);
   void on_request(Turn& turn, const Message& from, const ShutdownRequest& request);
+  void on_request(Turn& turn, const Message& from, const ExplainRequest& request);
   /// All others only read, or change nothing but the store and, to resubmit, the ledger.
   template <class Request>
   void on_request(Turn& turn, const Message& from, const Request& request) {
@@ -114,6 +117,8 @@ class HubMachine {
   void record_lost_task(Turn& turn, const TaskLedger::Stranded& task);
   void save_engines(Turn& turn, bool at_once);
   [[nodiscard]] std::string engine_state() const;
+  [[nodiscard]] ResourceMap resources_of(const std::string& uuid) const;
+  void restore_resources(const Json& by_uuid);
 
   const HubOptions options_;
   Store& store_;
@@ -121,6 +126,8 @@ class HubMachine {
   TaskLedger ledger_;
   NotificationRepeater repeater_;
   ClientQueries queries_;
+  TaskQuestions questions_;
+  std::unordered_map<std::string, ResourceMap> resources_;  ///< by uuid; only who has some
   std::unordered_set<std::string> without_heart_;  ///< restored engines that have not beaten yet
   TimePoint restore_deadline_{TimePoint::never()};
   TimePoint save_due_{TimePoint::never()};

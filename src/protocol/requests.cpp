@@ -65,6 +65,28 @@ bool as_targets(const Json& content, Targets& out) {
   return true;
 }
 
+/// `"ipyfleet": {"resources": {"gpu": 2}}`, as our engines send it.
+bool as_resources(const Json& content, ResourceMap& out) {
+  constexpr std::size_t names_max = 16;
+  constexpr std::size_t name_bytes_max = 64;
+  const auto ours = content.find("ipyfleet");
+  if (ours == content.end() || !ours->is_object() || !ours->contains("resources")) {
+    return true;
+  }
+  const Json& resources = ours->at("resources");
+  if (!resources.is_object() || resources.size() > names_max) {
+    return false;
+  }
+  for (const auto& [name, amount] : resources.items()) {
+    if (name.empty() || name.size() > name_bytes_max || !amount.is_number() ||
+        !(amount.get<double>() >= 0)) {
+      return false;
+    }
+    out[name] = amount.get<double>();
+  }
+  return true;
+}
+
 DecodedRequest decode_registration(const Json& content) {
   RegistrationRequest request{.uuid = string_or(content, "uuid"), .wanted_id = {}};
   constexpr std::size_t uuid_bytes_max = 200;  // a ZeroMQ routing id has at most 255 bytes
@@ -77,6 +99,11 @@ DecodedRequest decode_registration(const Json& content) {
       return type_error("registration_request: 'id' must be a whole number from 0");
     }
     request.wanted_id = wanted;
+  }
+  if (!as_resources(content, request.resources)) {
+    return type_error(
+        "registration_request: 'resources' must be a dictionary of at most 16 names of 1 to 64 "
+        "bytes and numbers from 0");
   }
   return request;
 }
@@ -174,13 +201,24 @@ DecodedRequest decode_resubmit(const Json& content) {
   return request;
 }
 
+DecodedRequest decode_explain(const Json& content) {
+  constexpr std::size_t questions_max = 10'000;
+  ExplainRequest request;
+  const auto ids = content.find("msg_ids");
+  if (ids == content.end() || !as_strings(*ids, request.msg_ids) ||
+      request.msg_ids.size() > questions_max) {
+    return type_error("explain_request: 'msg_ids' must be a list of at most 10000 strings");
+  }
+  return request;
+}
+
 template <class Empty>
 DecodedRequest decode_empty(const Json& /*content*/) {
   return Empty{};
 }
 
 using Decoder = DecodedRequest (*)(const Json&);
-constexpr std::array<std::pair<std::string_view, Decoder>, 11> decoders{{
+constexpr std::array<std::pair<std::string_view, Decoder>, 12> decoders{{
     {"registration_request", decode_registration},
     {"unregistration_request", decode_unregistration},
     {"connection_request", decode_empty<ConnectionRequest>},
@@ -192,6 +230,7 @@ constexpr std::array<std::pair<std::string_view, Decoder>, 11> decoders{{
     {"purge_request", decode_purge},
     {"resubmit_request", decode_resubmit},
     {"shutdown_request", decode_empty<ShutdownRequest>},
+    {"explain_request", decode_explain},
 }};
 
 }  // namespace

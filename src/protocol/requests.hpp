@@ -8,6 +8,7 @@
 
 #include "core/ids.hpp"
 #include "protocol/error_content.hpp"
+#include "protocol/header_reader.hpp"
 #include "protocol/json_text.hpp"
 
 namespace ipf {
@@ -21,6 +22,7 @@ using EngineName = std::variant<EngineId, std::string>;
 struct RegistrationRequest {
   std::string uuid{};
   std::optional<EngineId> wanted_id{};
+  ResourceMap resources{};  ///< what the engine has for tasks that need some
 };
 struct UnregistrationRequest {
   std::optional<EngineId> id{};  ///< missing when the engine never got a reply
@@ -51,6 +53,10 @@ struct ResubmitRequest {
   std::vector<std::string> msg_ids{};
 };
 struct ShutdownRequest {};
+/// Why are these load-balanced tasks where they are? Not part of ipyparallel's protocol.
+struct ExplainRequest {
+  std::vector<std::string> msg_ids{};
+};
 
 using HubRequest = std::variant<RegistrationRequest,
                                 UnregistrationRequest,
@@ -62,7 +68,8 @@ using HubRequest = std::variant<RegistrationRequest,
                                 DbRequest,
                                 PurgeRequest,
                                 ResubmitRequest,
-                                ShutdownRequest>;
+                                ShutdownRequest,
+                                ExplainRequest>;
 
 /// A decoded request, or what the client gets as hub_error.
 using DecodedRequest = std::variant<HubRequest, RemoteFailure>;

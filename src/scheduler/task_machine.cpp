@@ -343,6 +343,7 @@ void TaskMachine::on(TimePoint now, EngineLeft& event, TaskActions& actions) {
   const auto name = [&](Waiter& task) { named.push_back(static_cast<Task*>(&task)); };
   engine->own_queue.for_each(name);
   engine->own_shaped.for_each(name);
+  engine->too_large.for_each(name);
   std::sort(named.begin(), named.end(),
             [](const Task* a, const Task* b) { return a->ticket < b->ticket; });
   lose_tasks(now, *engine, event.silent, actions);
@@ -383,6 +384,8 @@ void TaskMachine::lose_tasks(TimePoint now, Engine& engine, bool silent, TaskAct
   }
   engine.oldest = nullptr;
   engine.newest = nullptr;
+  std::stable_sort(moved.begin(), moved.end(),
+                   [](const Task* a, const Task* b) { return a->priority > b->priority; });
   for (Task* task : moved) {
     if (silent) {
       task->stale.push_back(engine.key);

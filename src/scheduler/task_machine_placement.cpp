@@ -228,8 +228,8 @@ void TaskMachine::enqueue(TimePoint now, Task& task) {
 void TaskMachine::enqueue_at(Engine& engine, Task& task) {
   if (task.shape == nullptr) {
     engine.own_queue.push(task);
-  } else if (engine.could_hold(*task.shape->need)) {
-    engine.own_shaped.push(task);
+  } else {
+    (engine.could_hold(*task.shape->need) ? engine.own_shaped : engine.too_large).push(task);
   }
 }
 

@@ -85,6 +85,7 @@ struct SchedulerEngine {
   ResourceMap used{};       ///< by the tasks on it
   WaitQueue own_queue{};    ///< restricted tasks that may run here and need no resources
   WaitQueue own_shaped{};   ///< and those that need some
+  WaitQueue too_large{};    ///< and those that need more than it has: its leaving concerns them
   ScheduledTask* oldest{};  ///< its tasks in the order of hand-over
   ScheduledTask* newest{};  ///< .
 

@@ -189,6 +189,13 @@ TEST(TaskResources, TargetsAndRetriesWorkWithThem) {
   EXPECT_EQ(tasks.succeed("t", "a").back(), "assign u to a");
 }
 
+TEST(TaskResources, ATargetThatLeavesIsNoticedThoughItHadTooLittle) {
+  TestTasks tasks;
+  tasks.join("a");
+  tasks.submit("t", {.targets = {"a"}, .resources = {{"gpu", 1}}});
+  EXPECT_EQ(tasks.leave("a"), Lines{"fail t: ImpossibleDependency"});
+}
+
 TEST(TaskResources, TooManyDifferentOnesAreRefused) {
   TestTasks tasks({.resource_shapes_max = 2});
   tasks.submit("t1", {.resources = {{"gpu", 1}}});
