@@ -506,9 +506,7 @@ class LoadBalancedView(View):
             raise ValueError(f"priority is within -1000000 and 1000000, but here {priority!r}")
         for name, amount in dict(flags.get("resources") or {}).items():
             if not isinstance(name, str) or not isinstance(amount, int | float) or not amount >= 0:
-                raise ValueError(
-                    f"resources are names with numbers from 0, not {name!r}: {amount!r}"
-                )
+                raise ValueError(f"resources are numbers from 0, but {name!r} is {amount!r}")
         return super().set_flags(**flags)
 
     def __len__(self) -> int:

@@ -177,7 +177,8 @@ void TaskMachine::place_restored(TimePoint now,
                                  std::string_view at,
                                  TaskActions& actions) {
   Engine* engine = find_engine(engine_key(at));
-  if (engine != nullptr && has_room(*engine)) {
+  if (engine != nullptr && has_room(*engine) && task.may_use(engine->key) &&
+      (task.shape == nullptr || engine->can_hold_now(*task.shape->need))) {
     return place(now, task, *engine, actions);
   }
   // Its engine did not survive, or the limits were lowered: nobody knows whether it ran.

@@ -109,7 +109,7 @@ class Run {
     const unsigned wish = script_.next();
     for (auto* spec : {&options.after, &options.follow}) {
       for (unsigned count = script_.below(3); count > 0; --count) {
-        spec->msg_ids.push_back(task_name());
+        spec->msg_ids.push_back(task_name(script_.below(3) == 0 ? 1 : 0));
       }
       spec->all = script_.below(2) == 0;
       spec->failure = script_.below(2) == 0;
@@ -158,13 +158,21 @@ class Run {
   }
 
   /// Each task ends once.
-  void end(const std::string& id) { IPF_CHECK(open_.erase(id) == 1); }
+  void end(const std::string& id) {
+    IPF_CHECK(open_.erase(id) == 1);
+    ++names_used_[id.substr(0, id.find('_'))];
+  }
 
-  std::string task_name() { return "t" + std::to_string(script_.below(16)); }
+  /// One of 16 tasks, or the one that had its place `back` tasks ago: names are used once.
+  std::string task_name(unsigned back = 0) {
+    const std::string place = "t" + std::to_string(script_.below(16));
+    return place + "_" + std::to_string(names_used_[place] - back);
+  }
 
   ipf::fuzz::Script script_;
   ipf::TaskMachine machine_;
   ipf::TimePoint now_{1'000'000'000};
+  std::map<std::string, unsigned> names_used_;
   std::map<std::string, std::string> open_;  ///< to the engine that got it last
 };
 

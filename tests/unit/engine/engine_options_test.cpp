@@ -47,6 +47,21 @@ TEST_F(EngineOptionsTest, ValuesComeWithAnEqualsSignOrASpace) {
   EXPECT_EQ(good({"-c", "import numpy as np"}).startup_command, "import numpy as np");
 }
 
+TEST_F(EngineOptionsTest, ResourcesAndGpusAreRead) {
+  const auto options = good({"--resources=mem=16,license=0.5", "--gpus=0,GPU-a1"});
+  EXPECT_EQ(options.gpus, "0,GPU-a1");
+  EXPECT_EQ(options.resources.size(), 3U);
+  EXPECT_EQ(options.resources.at("mem"), 16.0);
+  EXPECT_EQ(options.resources.at("license"), 0.5);
+  EXPECT_EQ(options.resources.at("gpu"), 2.0);
+  EXPECT_EQ(good({"--gpus=0", "--resources=gpu=4"}).resources.at("gpu"), 4.0);
+  for (const std::string wrong :
+       {"--resources=gpu", "--resources=gpu=x", "--resources==1", "--resources=gpu=-1",
+        "--resources=gpu=inf", "--gpus=0;1", "--gpus=0,,1"}) {
+    EXPECT_EQ(end({wrong}).status, 2) << wrong;
+  }
+}
+
 TEST_F(EngineOptionsTest, TraitsOfTheReferenceAreUnderstood) {
   const EngineOptions options =
       good({"--IPEngine.startup_command=x=1", "--IPEngine.timeout=7",

@@ -147,6 +147,7 @@ TEST_F(HubMachineTest, UnregistrationIsToldOnceAndASecondOneIsNothing) {
   hub.wait(200);
   const auto actions = hub.request("unregistration_request", {{"id", 0}}, "nanny");
   EXPECT_EQ(only<RetireEngine>(actions).uuid, "a");
+  EXPECT_FALSE(only<RetireEngine>(actions).silent);
   EXPECT_EQ(only<ForgetHeart>(actions).uuid, "a");
   const auto& notification = only<PublishNotification>(actions);
   EXPECT_EQ(notification.msg_type, "unregistration_notification");
@@ -176,6 +177,7 @@ TEST_F(HubMachineTest, AStoppedHeartUnregistersWithoutForgettingItAgain) {
   hub.add_engine("a");
   const auto actions = hub.step(HeartStopped{.uuid = "a"});
   EXPECT_EQ(only<RetireEngine>(actions).id, EngineId{0});
+  EXPECT_TRUE(only<RetireEngine>(actions).silent);
   EXPECT_TRUE(all<ForgetHeart>(actions).empty());
   EXPECT_EQ(only<WriteLog>(actions).level, LogLevel::warning);
 }
@@ -288,6 +290,33 @@ TEST_F(HubMachineTest, OutputsGoToTheRecordOfTheirParent) {
   print("comm_open", "other", "{}");
   EXPECT_EQ(store.get("m")->stdout_text.text, "hi");
   EXPECT_EQ(store.record_count(), 1U);
+}
+
+TEST_F(HubMachineTest, ResourcesOfAnEngineAreAnnouncedAndSurviveARestart) {
+  hub.request("registration_request", {{"uuid", "a"}, {"ipyfleet", {{"resources", {{"gpu", 2}}}}}},
+              "a");
+  const auto actions = hub.step(HeartStarted{.uuid = "a"});
+  EXPECT_EQ(only<AnnounceEngine>(actions).resources, (ResourceMap{{"gpu", 2.0}}));
+  const std::string state = only<SaveEngineState>(actions).json_text;
+  hub.step(HeartStopped{.uuid = "a"});
+  HubActions restored;
+  DictStore other_store;
+  test::TestHub other(other_store);
+  ASSERT_TRUE(other.machine().restore(other.now(), state, restored));
+  EXPECT_EQ(only<AnnounceEngine>(restored).resources, (ResourceMap{{"gpu", 2.0}}));
+}
+
+TEST_F(HubMachineTest, AnExplanationIsAskedOfTheTaskSchedulerAndAnsweredOnce) {
+  const auto asked = hub.request("explain_request", {{"msg_ids", {"t"}}}, "client");
+  EXPECT_EQ(only<ExplainTasks>(asked).msg_ids, Lines{"t"});
+  TasksExplained answer{.token = only<ExplainTasks>(asked).token, .explanations = {}};
+  answer.explanations.push_back({.msg_id = "t", .state = "waiting", .reason = "why"});
+  const auto told = hub.step(answer);
+  EXPECT_EQ(only<SendHubReply>(told).msg_type, "explain_reply");
+  EXPECT_EQ(parsed(only<SendHubReply>(told).content).at("explanations"),
+            parsed(R"({"t": {"state": "waiting", "reason": "why"}})"));
+  hub.request("explain_request", {{"msg_ids", {"t"}}}, "client");
+  EXPECT_EQ(parsed(only<SendHubReply>(hub.wait(2000)).content).at("ename"), "TimeoutError");
 }
 
 TEST_F(HubMachineTest, RestoredEnginesAreActiveAtOnceAndToldToSchedulersOnly) {

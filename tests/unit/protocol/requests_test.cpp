@@ -53,6 +53,28 @@ TEST(Registration, NeedsAUuidAndMayWishAnId) {
             std::nullopt);
 }
 
+TEST(Registration, ResourcesAreReadAndChecked) {
+  const auto read = [](const std::string& ours) {
+    return R"({"uuid": "u", "ipyfleet": )" + ours + "}";
+  };
+  EXPECT_EQ(decoded<RegistrationRequest>("registration_request",
+                                         read(R"({"resources": {"gpu": 2, "mem": 1.5}})"))
+                .resources,
+            (ResourceMap{{"gpu", 2.0}, {"mem", 1.5}}));
+  EXPECT_TRUE(decoded<RegistrationRequest>("registration_request", read("{}")).resources.empty());
+  for (const auto* wrong : {R"({"resources": [1]})", R"({"resources": {"gpu": -1}})",
+                            R"({"resources": {"gpu": "2"}})", R"({"resources": {"": 2}})"}) {
+    EXPECT_EQ(refused("registration_request", read(wrong)).ename, "TypeError") << wrong;
+  }
+}
+
+TEST(Explain, NeedsAListOfIds) {
+  EXPECT_EQ(decoded<ExplainRequest>("explain_request", R"({"msg_ids": ["a", "b"]})").msg_ids,
+            (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(refused("explain_request", R"({"msg_ids": [1]})").ename, "TypeError");
+  EXPECT_EQ(refused("explain_request", "{}").ename, "TypeError");
+}
+
 TEST(Registration, UuidsThatCannotBeARoutingIdAreRefused) {
   EXPECT_EQ(decoded<RegistrationRequest>("registration_request",
                                          R"({"uuid": ")" + std::string(200, 'u') + "\"}")

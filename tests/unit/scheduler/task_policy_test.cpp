@@ -165,14 +165,15 @@ TEST(TaskResources, FractionsAddUp) {
   tasks.join("a", {{"gpu", 1}});
   for (int round = 0; round < 3; ++round) {
     for (int i = 0; i < 10; ++i) {
-      const std::string id = "t" + std::to_string(i);
+      const std::string id = "t" + std::to_string(10 * round + i);
       EXPECT_EQ(tasks.submit(id, {.resources = {{"gpu", 0.1}}}), Lines{"send " + id + " to a"});
     }
-    EXPECT_EQ(tasks.submit("more", {.timeout_ms = 1, .resources = {{"gpu", 0.1}}}),
-              Lines{"note more"});
+    const std::string more = "more" + std::to_string(round);
+    EXPECT_EQ(tasks.submit(more, {.timeout_ms = 1, .resources = {{"gpu", 0.1}}}),
+              Lines{"note " + more});
     tasks.wait(1);
     for (int i = 0; i < 10; ++i) {
-      tasks.succeed("t" + std::to_string(i), "a");
+      tasks.succeed("t" + std::to_string(10 * round + i), "a");
     }
   }
 }
