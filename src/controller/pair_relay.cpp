@@ -11,6 +11,9 @@ namespace ipf {
 
 namespace {
 
+/// In place of a client's identity in requests of the controller's own.
+constexpr std::string_view own_requests = "ipyfleet-controller";
+
 std::string reply_type(std::string_view request_type) {
   constexpr std::string_view suffix = "_request";
   if (request_type.ends_with(suffix)) {
@@ -168,6 +171,9 @@ void PairRelay::receive_replies(TimePoint now, std::vector<HubEvent>& to_hub) {
                        engines_.peer_address((*frames)[0]));
       continue;
     }
+    if (reply->identity(1) == own_requests) {
+      continue;
+    }
     const auto parent = reader_.read_parent(*reply);
     if (options_.recorded && (!parent || !is_awaited(*reply, *parent))) {
       rejections_.note(now, "a reply",
@@ -197,8 +203,7 @@ void PairRelay::request(TimePoint now,
                         const std::string& engine_uuid,
                         std::string_view msg_type,
                         std::string_view content) {
-  // No client has this identity, so the ROUTER drops what comes back for it.
-  const std::array<std::string_view, 2> route{"ipyfleet-controller", engine_uuid};
+  const std::array<std::string_view, 2> route{own_requests, engine_uuid};
   auto message = Message::split(session_.make(
       {.type = msg_type, .parent = "{}", .content = content, .identities = route}, wall_now()));
   if (message) {
