@@ -108,7 +108,7 @@ class TaskMachine {
     [[nodiscard]] bool valid() const { return task->wait_stamp == stamp; }
   };
 
-  // events: task_machine.cpp
+  // requests: task_machine_requests.cpp; all other events: task_machine.cpp
   void on(TimePoint now, TaskSubmitted& event, TaskActions& actions);
   void on(TimePoint now, TaskRestored& event, TaskActions& actions);
   void on(TimePoint now, OutcomeRestored& event, TaskActions& actions);
@@ -125,6 +125,8 @@ class TaskMachine {
               std::string_view restored_at,
               TaskActions& actions);
   void place_restored(TimePoint now, Task& task, std::string_view at, TaskActions& actions);
+  /// Options, dependencies and resources; why the task is refused.
+  std::optional<RemoteFailure> take_wishes(Task& task, TaskOptions& options);
   void take_options(Task& task, TaskOptions& options);
   /// Enters the dependencies in the graph; what is wrong with them.
   std::optional<RemoteFailure> take_dependencies(Task& task,

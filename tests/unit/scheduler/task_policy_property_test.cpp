@@ -272,6 +272,7 @@ class PolicyModel {
     open_.at(action.msg_id).engine.clear();
     open_.at(action.msg_id).engine_left = false;
   }
+  void check(const AnswerAgain& /*action*/) { ADD_FAILURE() << "names are used once"; }
   void check(const TaskLog& /*action*/) {}
 
   void end(const std::string& id, const Ended& how) {
