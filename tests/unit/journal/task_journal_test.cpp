@@ -1,9 +1,9 @@
 #include "journal/task_journal.hpp"
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
-#include <csignal>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -108,7 +108,7 @@ TEST_F(JournalBench, NoFileIsNoTask) {
 
 TEST_F(JournalBench, OnlyTheOwnerMayRead) {
   create();
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(stat(path().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777U, 0600U);
 }

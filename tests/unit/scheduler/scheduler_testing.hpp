@@ -158,6 +158,13 @@ class TestTasks {
   Lines submit(const std::string& msg_id, const TaskWish& wish = {}) {
     return lines(submit_for_actions(msg_id, wish));
   }
+  Lines restore(const std::string& msg_id, const std::string& engine, const TaskWish& wish = {}) {
+    return lines(step(TaskRestored{.task = {.msg_id = msg_id,
+                                            .options = options_of(wish),
+                                            .request = request_message(msg_id),
+                                            .client = wish.client},
+                                   .engine_uuid = engine}));
+  }
   Lines join(const std::string& uuid, const ResourceMap& resources = {}) {
     return lines(step(EngineJoined{.uuid = uuid, .resources = resources}));
   }
