@@ -225,7 +225,6 @@ void HubReactor::perform(AnnounceEngine& action) const {
 }
 
 void HubReactor::perform(RetireEngine& action) {
-  hearts_.forget(action.uuid);
   const EngineRetired retired{.id = action.id, .uuid = action.uuid, .silent = action.silent};
   links_.to_relays(retired);
   if (!action.silent) {  // else the relay passes it on, behind what it saw the engine begin
@@ -235,6 +234,14 @@ void HubReactor::perform(RetireEngine& action) {
 
 void HubReactor::perform(ExplainTasks& action) const {
   links_.to_tasks(std::move(action));
+}
+
+void HubReactor::perform(SuspectEngine& action) const {
+  links_.to_tasks(EngineSuspected{.uuid = std::move(action.uuid)});
+}
+
+void HubReactor::perform(TrustEngine& action) const {
+  links_.to_tasks(EngineTrusted{.uuid = std::move(action.uuid)});
 }
 
 void HubReactor::perform(ExpectHeart& action) {

@@ -72,6 +72,8 @@ class HubReactor {
   void perform(AnnounceEngine& action) const;
   void perform(RetireEngine& action);
   void perform(ExplainTasks& action) const;
+  void perform(SuspectEngine& action) const;
+  void perform(TrustEngine& action) const;
   void perform(ExpectHeart& action);
   void perform(ForgetHeart& action);
   void perform(ResubmitTask& action) const;

@@ -159,6 +159,15 @@ TimePoint EngineTable::next_deadline() const {
   return pending_.empty() ? TimePoint::never() : pending_.front().deadline;
 }
 
+std::optional<EngineId> EngineTable::lost_id(std::string_view uuid) const {
+  for (const auto& engine : lost_) {
+    if (engine.uuid == uuid) {
+      return engine.id;
+    }
+  }
+  return std::nullopt;
+}
+
 void EngineTable::check_invariants() const {
   IPF_CHECK(by_id_.size() == by_uuid_.size());
   IPF_CHECK(pending_.size() == pending_by_uuid_.size());

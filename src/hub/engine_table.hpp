@@ -75,6 +75,8 @@ class EngineTable {
   [[nodiscard]] std::optional<Engine> find(std::string_view uuid) const;
   /// Active engines by number.
   [[nodiscard]] const std::map<EngineId, std::string>& active() const { return by_id_; }
+  /// The number that a lost engine had.
+  [[nodiscard]] std::optional<EngineId> lost_id(std::string_view uuid) const;
   [[nodiscard]] bool is_pending(const std::string& uuid) const {
     return pending_by_uuid_.contains(uuid);
   }

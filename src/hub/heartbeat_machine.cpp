@@ -37,6 +37,7 @@ bool HeartbeatMachine::expect(const std::string& uuid, TimePoint now) {
   if (hearts_.size() >= options_.hearts_max && !hearts_.contains(uuid)) {
     return false;
   }
+  std::erase(stopped_, uuid);
   auto [heart, is_new] = hearts_.try_emplace(uuid);
   if (is_new || heart->second.beating) {
     heart->second = {};
@@ -49,6 +50,7 @@ bool HeartbeatMachine::expect(const std::string& uuid, TimePoint now) {
 }
 
 void HeartbeatMachine::forget(std::string_view uuid) {
+  std::erase(stopped_, uuid);
   const auto heart = hearts_.find(std::string(uuid));
   if (heart == hearts_.end()) {
     return;
@@ -59,6 +61,7 @@ void HeartbeatMachine::forget(std::string_view uuid) {
 
 void HeartbeatMachine::judge(Events& events) {
   std::vector<std::string> stopped;
+  std::vector<std::string> suspected;
   for (auto& [uuid, heart] : hearts_) {
     if (!heart.beating) {
       continue;
@@ -66,12 +69,26 @@ void HeartbeatMachine::judge(Events& events) {
     heart.misses = heart.answered ? 0 : heart.misses + 1;
     if (heart.misses > options_.misses_max) {
       stopped.push_back(uuid);
+    } else if (heart.misses == options_.suspect_after) {
+      suspected.push_back(uuid);
     }
   }
   std::ranges::sort(stopped);  // the order of a hash table decides nothing
+  std::ranges::sort(suspected);
+  for (auto& uuid : suspected) {
+    events.emplace_back(HeartSuspected{.uuid = std::move(uuid)});
+  }
   for (auto& uuid : stopped) {
     hearts_.erase(uuid);
+    note_stopped(uuid);
     events.emplace_back(HeartStopped{.uuid = std::move(uuid)});
+  }
+}
+
+void HeartbeatMachine::note_stopped(const std::string& uuid) {
+  stopped_.push_back(uuid);
+  if (stopped_.size() > options_.stopped_max) {
+    stopped_.pop_front();
   }
 }
 
@@ -121,10 +138,21 @@ void HeartbeatMachine::pong(std::string_view uuid,
                             TimePoint /*now*/,
                             Events& events) {
   const auto heart = hearts_.find(std::string(uuid));
-  if (heart == hearts_.end() || !is_recent_ping(text)) {
+  if (heart == hearts_.end()) {
+    if (!stopped_.empty() && hearts_.size() < options_.hearts_max && is_recent_ping(text) &&
+        std::erase(stopped_, uuid) > 0) {
+      hearts_.emplace(uuid, Heart{.beating = true, .answered = true});
+      events.emplace_back(HeartReturned{.uuid = std::string(uuid)});
+    }
+    return;
+  }
+  if (!is_recent_ping(text)) {
     return;
   }
   heart->second.answered = true;
+  if (heart->second.beating && heart->second.misses >= options_.suspect_after) {
+    events.emplace_back(HeartTrusted{.uuid = heart->first});
+  }
   heart->second.misses = 0;
   if (!heart->second.beating) {
     heart->second.beating = true;
@@ -146,6 +174,10 @@ void HeartbeatMachine::check_invariants() const {
     expected += heart.beating ? 0U : 1U;
   }
   IPF_CHECK(expected == expected_);
+  IPF_CHECK(stopped_.size() <= options_.stopped_max);
+  for (const auto& uuid : stopped_) {
+    IPF_CHECK(!hearts_.contains(uuid));
+  }
   IPF_CHECK(pings_.size() <= options_.pings_max);
   for (const auto& ping : pings_) {
     IPF_CHECK(ping.period <= period_ && ping.period + 1 >= period_);

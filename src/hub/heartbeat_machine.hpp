@@ -21,8 +21,11 @@ namespace ipf {
 /// |------------|------------------|---------------------------------------------------|
 /// | expected   | expect()         | its first pong: beating, at once; forget()        |
 /// | beating    | first valid pong | more than misses_max silent periods: HeartStopped |
+/// | stopped    | HeartStopped     | a valid pong: HeartReturned; forget(); too many   |
 ///
-/// Nobody else is remembered: a pong of an unknown uuid changes nothing, however many come.
+/// After `suspect_after` silent periods a beating heart is reported as suspected, and as trusted
+/// when it answers again. Nobody else is remembered: a pong of an unknown uuid changes nothing,
+/// however many come.
 ///
 /// Time is cut into periods. A pong counts for the period in which it arrives if it repeats a ping
 /// of this period or of the one before (late by one period is alive; older is an echo of the past).
@@ -44,13 +47,16 @@ class HeartbeatMachine {
   struct Options {
     Duration period{std::chrono::seconds{3}};
     std::uint32_t misses_max{10};  ///< silent periods in a row that are forgiven
-    Duration late_max{};           ///< 0: one period, at least a second
+    std::uint32_t suspect_after{2};
+    std::size_t stopped_max{4096};  ///< the oldest are forgotten
+    Duration late_max{};            ///< 0: one period, at least a second
     Duration probe_first{std::chrono::milliseconds{20}};
     Duration probe_last{std::chrono::milliseconds{500}};
     std::size_t pings_max{512};
     std::size_t hearts_max{200'000};
   };
-  using Events = std::vector<std::variant<HeartStarted, HeartStopped>>;
+  using Events = std::vector<
+      std::variant<HeartStarted, HeartStopped, HeartSuspected, HeartTrusted, HeartReturned>>;
 
   HeartbeatMachine(const Options& options, TimePoint now);
 
@@ -80,6 +86,7 @@ class HeartbeatMachine {
 
   void end_period(TimePoint now, Events& events);
   void judge(Events& events);
+  void note_stopped(const std::string& uuid);
   [[nodiscard]] bool is_recent_ping(std::string_view text) const;
 
   const Options options_;
@@ -91,6 +98,7 @@ class HeartbeatMachine {
   std::uint64_t period_{1};
   std::deque<Ping> pings_;
   std::unordered_map<std::string, Heart> hearts_;
+  std::deque<std::string> stopped_;  ///< oldest first
   std::size_t expected_{};
 };
 

@@ -32,6 +32,17 @@ struct HeartStarted {
 struct HeartStopped {
   std::string uuid{};
 };
+/// A heart that may stop: it has missed some beats; it beats again after all.
+struct HeartSuspected {
+  std::string uuid{};
+};
+struct HeartTrusted {
+  std::string uuid{};
+};
+/// A heart that had stopped beats again: the engine was frozen, or the network was cut.
+struct HeartReturned {
+  std::string uuid{};
+};
 /// A request passed the controller on its way to an engine or into the task queue. `engine_uuid`
 /// is empty while a load-balanced task waits.
 struct RequestSeen {
@@ -83,6 +94,9 @@ struct TimePassed {};
 using HubEvent = std::variant<HubRequestReceived,
                               HeartStarted,
                               HeartStopped,
+                              HeartSuspected,
+                              HeartTrusted,
+                              HeartReturned,
                               RequestSeen,
                               TaskAssigned,
                               ReplySeen,
@@ -126,6 +140,13 @@ struct ExplainTasks {
   std::uint64_t token{};
   std::vector<std::string> msg_ids{};
 };
+/// Schedulers give this engine nothing new, or may do so again.
+struct SuspectEngine {
+  std::string uuid{};
+};
+struct TrustEngine {
+  std::string uuid{};
+};
 /// The registration of this engine was accepted: report HeartStarted at its first pong.
 struct ExpectHeart {
   std::string uuid{};
@@ -157,6 +178,8 @@ using HubAction = std::variant<SendHubReply,
                                AnnounceEngine,
                                RetireEngine,
                                ExplainTasks,
+                               SuspectEngine,
+                               TrustEngine,
                                ExpectHeart,
                                ForgetHeart,
                                ResubmitTask,

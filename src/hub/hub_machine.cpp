@@ -190,6 +190,36 @@ void HubMachine::on_event(Turn& turn, HeartStopped& event) {
   }
 }
 
+void HubMachine::on_event(Turn& turn, HeartSuspected& event) {
+  if (engines_.find(std::string_view(event.uuid))) {
+    turn.actions.emplace_back(SuspectEngine{.uuid = std::move(event.uuid)});
+  }
+}
+
+void HubMachine::on_event(Turn& turn, HeartTrusted& event) {
+  if (engines_.find(std::string_view(event.uuid))) {
+    turn.actions.emplace_back(TrustEngine{.uuid = std::move(event.uuid)});
+  }
+}
+
+void HubMachine::on_event(Turn& turn, HeartReturned& event) {
+  const auto old = engines_.lost_id(event.uuid);
+  const auto id = old ? engines_.begin(event.uuid, old, turn.now)
+                      : unexpected(ErrorCode::not_found, "nobody remembers its number");
+  if (!id) {
+    turn.actions.emplace_back(ForgetHeart{.uuid = event.uuid});
+    log(turn.actions, LogLevel::warning,
+        "registration::engine " + printable(event.uuid) +
+            " answers again but cannot come back: " + id.error().message);
+    return;
+  }
+  log(turn.actions, LogLevel::info,
+      "registration::engine " + label(*id, event.uuid) + " answers again");
+  if (const auto engine = engines_.complete(event.uuid)) {
+    finish_registration(turn, *engine);
+  }
+}
+
 void HubMachine::on_request(Turn& turn, const Message& from, const UnregistrationRequest& request) {
   if (!request.id) {
     // An engine that never got its reply: its socket bears its uuid.

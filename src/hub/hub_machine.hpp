@@ -43,6 +43,9 @@ struct HubOptions {
 /// | active       | HeartStarted, restore() | good-bye, or HeartStopped               |
 /// | lost         | the end of active       | it registers again: it keeps its number |
 ///
+/// An engine that was lost only because its heart stopped is active again, under its number, when
+/// the heart beats again (HeartReturned): it was frozen, or the network was cut, and it never knew.
+///
 /// Good-bye is an unregistration_request or, on iopub, a shutdown_reply of its own session.
 ///
 /// An engine is active at its first heart beat: there is no wait for a beat period. Its end is
@@ -91,6 +94,9 @@ class HubMachine {
   void on_event(Turn& turn, HubRequestReceived& event);
   void on_event(Turn& turn, HeartStarted& event);
   void on_event(Turn& turn, HeartStopped& event);
+  void on_event(Turn& turn, HeartSuspected& event);
+  void on_event(Turn& turn, HeartTrusted& event);
+  void on_event(Turn& turn, HeartReturned& event);
   void on_event(Turn& turn, RequestSeen& event);
   void on_event(Turn& turn, TaskAssigned& event);
   void on_event(Turn& turn, ReplySeen& event);

@@ -66,6 +66,17 @@ class HeartbeatMachineTest : public testing::Test {
     return out;
   }
 
+  template <class Event>
+  [[nodiscard]] std::vector<std::string> uuids_of() const {
+    std::vector<std::string> out;
+    for (const auto& event : events) {
+      if (const auto* one = std::get_if<Event>(&event)) {
+        out.push_back(one->uuid);
+      }
+    }
+    return out;
+  }
+
   HeartbeatMachine machine{
       {.period = ms(period), .misses_max = 3, .pings_max = 64, .hearts_max = 100}, at_ms(0)};
   HeartbeatMachine::Events events;
@@ -103,6 +114,45 @@ TEST_F(HeartbeatMachineTest, AHeartThatStartsAnyTimeIsSeenWithinAQuarterOfItsWai
     machine.pong(uuid, text, at_ms(begin + delay), events);
     EXPECT_EQ(started().back(), uuid);
   }
+}
+
+TEST_F(HeartbeatMachineTest, ASilentHeartIsSuspectedBeforeItIsGivenUp) {
+  start("a", 0);
+  start("b", 50);
+  run(3 * period + 100, {"b"});
+  EXPECT_EQ(uuids_of<HeartSuspected>(), Names{"a"});
+  EXPECT_TRUE(stopped().empty());
+  run(4 * period + 200, {"a", "b"});
+  EXPECT_EQ(uuids_of<HeartTrusted>(), Names{"a"});
+  EXPECT_TRUE(stopped().empty());
+}
+
+TEST_F(HeartbeatMachineTest, AHeartThatStoppedMayReturn) {
+  start("a", 0);
+  run(10 * period);
+  ASSERT_EQ(stopped(), Names{"a"});
+  const auto text = machine.beat(machine.next_deadline(), events);
+  events.clear();
+  machine.pong("a", "an old ping", at_ms(11 * period), events);
+  EXPECT_TRUE(events.empty());
+  machine.pong("a", text, at_ms(11 * period), events);
+  EXPECT_EQ(uuids_of<HeartReturned>(), Names{"a"});
+  machine.check_invariants();
+  events.clear();
+  run(12 * period, {"a"});
+  EXPECT_TRUE(events.empty());
+  run(30 * period);
+  EXPECT_EQ(stopped(), Names{"a"}) << "and stop again";
+}
+
+TEST_F(HeartbeatMachineTest, AForgottenHeartDoesNotReturn) {
+  start("a", 0);
+  run(10 * period);
+  machine.forget("a");
+  const auto text = machine.beat(machine.next_deadline(), events);
+  events.clear();
+  machine.pong("a", text, at_ms(11 * period), events);
+  EXPECT_TRUE(events.empty());
 }
 
 TEST_F(HeartbeatMachineTest, WithoutExpectedHeartsThereIsOnePingAPeriod) {

@@ -190,6 +190,29 @@ TEST_F(HubMachineTest, ALostEngineThatRegistersAgainKeepsItsNumber) {
   EXPECT_EQ(hub.add_engine("a"), EngineId{0});
 }
 
+TEST_F(HubMachineTest, AFrozenEngineThatAnswersAgainIsBackUnderItsNumber) {
+  hub.add_engine("a");
+  hub.add_engine("b");
+  hub.step(HeartStopped{.uuid = "a"});
+  const auto actions = hub.step(HeartReturned{.uuid = "a"});
+  EXPECT_EQ(only<AnnounceEngine>(actions).id, EngineId{0});
+  EXPECT_EQ(only<PublishNotification>(actions).msg_type, "registration_notification");
+  EXPECT_TRUE(hub.machine().engines().find(std::string_view("a")));
+}
+
+TEST_F(HubMachineTest, AStrangerThatAnswersIsForgotten) {
+  const auto actions = hub.step(HeartReturned{.uuid = "stranger"});
+  EXPECT_EQ(only<ForgetHeart>(actions).uuid, "stranger");
+  EXPECT_TRUE(all<AnnounceEngine>(actions).empty());
+}
+
+TEST_F(HubMachineTest, OnlyAnEngineThatIsThereCanBeSuspected) {
+  hub.add_engine("a");
+  EXPECT_EQ(only<SuspectEngine>(hub.step(HeartSuspected{.uuid = "a"})).uuid, "a");
+  EXPECT_EQ(only<TrustEngine>(hub.step(HeartTrusted{.uuid = "a"})).uuid, "a");
+  EXPECT_TRUE(hub.step(HeartSuspected{.uuid = "stranger"}).empty());
+}
+
 TEST_F(HubMachineTest, DirectMessagesOfALostEngineAreAnsweredInTheRecordsAfterTheGrace) {
   hub.add_engine("a");
   hub.submit("m1", TaskQueue::mux, "a");
