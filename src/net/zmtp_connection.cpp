@@ -239,7 +239,9 @@ void ZmtpConnection::flush() {
 
 void ZmtpConnection::watch() {
   std::uint32_t wanted = 0;
-  if (!parked_ && out_.size() <= router_.options_.unsent_bytes_max / 2) {
+  // A peer that is not introduced yet may go on with its handshake.
+  const bool paused = router_.reading_paused_ && introduced_;
+  if (!parked_ && !paused && out_.size() <= router_.options_.unsent_bytes_max / 2) {
     wanted |= EPOLLIN;
   }
   if (!out_.empty()) {

@@ -71,6 +71,8 @@ class ZmtpConnection final : public IoHandler {
   [[nodiscard]] bool overdue(TimePoint now) const { return proof_deadline_ <= now; }
   /// Nothing is read while somebody else has the identity that this one wants.
   void park();
+  /// Tells the loop what to wait for.
+  void watch();
   /// Takes up its identity, and what has arrived meanwhile.
   void start();
   [[nodiscard]] bool dropped() const { return dropped_; }
@@ -80,7 +82,6 @@ class ZmtpConnection final : public IoHandler {
   void read();
   /// False when the connection ended.
   bool digest(std::string_view bytes);
-  void watch();
 
   ZmtpRouter& router_;
   const int fd_;

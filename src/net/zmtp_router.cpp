@@ -177,6 +177,7 @@ void ZmtpRouter::add_connection(int fd, std::string address) {
   loop_.add(fd, EPOLLIN, *connection);
   ZmtpConnection& added = *connection;
   connections_.emplace(fd, std::move(connection));
+  added.watch();
   handshakes_.emplace_back(deadline, fd);
   added.flush();
 }
@@ -282,6 +283,16 @@ void ZmtpRouter::flush() {
   }
   dirty_.clear();
   discarded_.clear();
+}
+
+void ZmtpRouter::pause_reading(bool pause) {
+  if (pause == reading_paused_) {
+    return;
+  }
+  reading_paused_ = pause;
+  for (const auto& [fd, connection] : connections_) {
+    connection->watch();
+  }
 }
 
 void ZmtpRouter::check_deadlines(TimePoint now) {

@@ -77,6 +77,9 @@ class ZmtpRouter {
   SendResult send(const Frames& frames) { return send({}, frames, 0); }
   void flush();
 
+  /// Back-pressure: while true, nothing is read from the peers; what was read stays in receive().
+  void pause_reading(bool pause);
+
   /// Ends handshakes that take too long and accepts again after a pause.
   void check_deadlines(TimePoint now);
   [[nodiscard]] TimePoint next_deadline() const;
@@ -132,6 +135,7 @@ class ZmtpRouter {
   /// Random, so that a name that an earlier controller gave is not somebody else's now.
   std::uint32_t next_name_;
   std::vector<std::string> introduced_;
+  bool reading_paused_{false};
   TimePoint accept_again_{TimePoint::never()};
   TimePoint quiet_until_{};
 };

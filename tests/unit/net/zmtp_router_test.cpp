@@ -290,6 +290,23 @@ TEST(ZmtpRouter, WithoutFileDescriptorsItPausesAndGoesOnLater) {
   EXPECT_EQ(bench.log.all.size(), 1U) << bench.log.all.back();
 }
 
+TEST(ZmtpRouter, WhileReadingIsPausedThePeerHasToWait) {
+  Bench bench;
+  Socket dealer(bench.context, SocketKind::dealer, {.identity = "d"});
+  connect_to(dealer, bench.port);
+  dealer.send(make_frames({"1"}));
+  ASSERT_TRUE(bench.next());
+  bench.router.pause_reading(true);
+  dealer.send(make_frames({"2"}));
+  bench.turn(std::chrono::milliseconds(50));
+  bench.turn(std::chrono::milliseconds(50));
+  EXPECT_FALSE(bench.router.readable());
+  EXPECT_EQ(bench.router.send(make_frames({"d", "result"})), SendResult::sent);
+  EXPECT_TRUE(bench.peer_receives(dealer)) << "results still go out";
+  bench.router.pause_reading(false);
+  EXPECT_TRUE(bench.next());
+}
+
 TEST(ZmtpRouter, APortInUseIsNamed) {
   Bench bench;
   ZmtpRouter second(bench.loop, "second", {}, bench.log);
