@@ -237,10 +237,15 @@ void ZmtpConnection::flush() {
   watch();
 }
 
+void ZmtpConnection::pause_reading(bool pause) {
+  paused_ = pause;
+  watch();
+}
+
 void ZmtpConnection::watch() {
   std::uint32_t wanted = 0;
   // A peer that is not introduced yet may go on with its handshake.
-  const bool paused = router_.reading_paused_ && introduced_;
+  const bool paused = paused_ || (router_.reading_paused_ && introduced_);
   if (!parked_ && !paused && out_.size() <= router_.options_.unsent_bytes_max / 2) {
     wanted |= EPOLLIN;
   }

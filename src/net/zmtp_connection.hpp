@@ -71,6 +71,7 @@ class ZmtpConnection final : public IoHandler {
   [[nodiscard]] bool overdue(TimePoint now) const { return proof_deadline_ <= now; }
   /// Nothing is read while somebody else has the identity that this one wants.
   void park();
+  void pause_reading(bool pause);
   /// Tells the loop what to wait for.
   void watch();
   /// Takes up its identity, and what has arrived meanwhile.
@@ -96,6 +97,7 @@ class ZmtpConnection final : public IoHandler {
   bool dirty_{false};
   bool dropped_{false};
   bool parked_{false};
+  bool paused_{false};
 };
 
 }  // namespace ipf

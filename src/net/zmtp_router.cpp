@@ -295,6 +295,12 @@ void ZmtpRouter::pause_reading(bool pause) {
   }
 }
 
+void ZmtpRouter::pause_reading_of(std::string_view identity, bool pause) {
+  if (const auto found = by_identity_.find(identity); found != by_identity_.end()) {
+    found->second->pause_reading(pause);
+  }
+}
+
 void ZmtpRouter::check_deadlines(TimePoint now) {
   while (!handshakes_.empty() && handshakes_.front().first <= now) {
     const auto [deadline, fd] = handshakes_.front();

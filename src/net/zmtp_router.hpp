@@ -79,6 +79,8 @@ class ZmtpRouter {
 
   /// Back-pressure: while true, nothing is read from the peers; what was read stays in receive().
   void pause_reading(bool pause);
+  /// Likewise for one peer.
+  void pause_reading_of(std::string_view identity, bool pause);
 
   /// Ends handshakes that take too long and accepts again after a pause.
   void check_deadlines(TimePoint now);
