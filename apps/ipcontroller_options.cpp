@@ -65,6 +65,18 @@ void declare_options(CLI::App& app, ControllerArguments& to) {
       ->check(CLI::Range(0.1, 1e6));
   app.add_flag("--reuse,--IPController.reuse_files", options.reuse,
                "Take ports and key from existing connection files and keep these");
+  app.add_option("--spill-above", options.backlog.spill_above,
+                 "Bytes of unanswered tasks in memory; beyond, large buffers go to disk")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+  app.add_option("--client-backlog", options.backlog.client_max,
+                 "Bytes of unanswered tasks of one client; then it has to wait")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+  app.add_option("--backlog", options.backlog.all_max,
+                 "Bytes of unanswered tasks of all clients; then they have to wait")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
   app.add_flag("--journal", options.journal,
                "Write the task queue to disk as it changes, so that --restore can go on with it "
                "after a crash (default with --sqlitedb)");

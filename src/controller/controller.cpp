@@ -216,6 +216,7 @@ Result<void> Controller::Parts::open_journal() {
     TaskJournal::remove(path);  // of an earlier run: nothing in it is true any more
   }
   tasks.restore(std::move(known));
+  tasks.limit(options.backlog, {.directory = options.paths.log()});
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include "core/profile.hpp"
 #include "core/result.hpp"
 #include "net/socket.hpp"
+#include "scheduler/backlog.hpp"
 #include "scheduler/load_scheme.hpp"
 #include "store/open_store.hpp"
 
@@ -32,6 +33,7 @@ struct ControllerOptions {
   /// Go on where the last controller of this profile and cluster id was: its engines, its queue.
   bool restore{false};
   bool journal{false};   ///< write the task queue to disk, so that a later one can restore it
+  Backlog::Limits backlog{};  ///< of unanswered load-balanced requests
   StoreOptions store{};  ///< an SQLite file without directory is in the profile directory
   /// With an old key (reuse, restore, a given one): how much older than the start a request's date
   /// may be; a message recorded under the same key earlier could be sent again. Covers slow clocks

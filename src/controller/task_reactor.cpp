@@ -75,8 +75,48 @@ void TaskReactor::flush(TimePoint now) {
     }
   }
   hub_.flush(now);
+  apply_limits();
   engines_.flush();
   clients_.flush();
+}
+
+// ---- limits -------------------------------------------------------------------------------------
+
+void TaskReactor::limit(const Backlog::Limits& limits, SpillStore::Options spill) {
+  backlog_ = Backlog(limits);
+  spill_.emplace(std::move(spill));
+}
+
+Message TaskReactor::spilled(TimePoint now, Message request) {
+  constexpr Duration pause = std::chrono::seconds(10);
+  if (!spill_ || !backlog_.spills() || now < spill_again_) {
+    return request;
+  }
+  auto frames = spill_->spill(request.frames());
+  if (!frames) {
+    spill_again_ = now + pause;
+    log_.warning("task::" + frames.error().message + "; it stays in memory");
+    return request;
+  }
+  auto message = Message::split(std::move(*frames));
+  return message ? std::move(*message) : request;
+}
+
+void TaskReactor::count_in(const Message& request) {
+  backlog_.add(request.identity(0), request.frames().total_bytes());
+}
+
+void TaskReactor::count_out(const Message& request) {
+  backlog_.remove(request.identity(0), request.frames().total_bytes());
+}
+
+void TaskReactor::apply_limits() {
+  clients_.pause_reading(backlog_.full());
+  for (const auto& change : backlog_.take_changes()) {
+    clients_.pause_reading_of(change.client, change.stop);
+    log_.info(change.stop ? "task::a client has too many bytes of unanswered requests and waits"
+                          : "task::a client that had to wait may go on");
+  }
 }
 
 // ---- restart ------------------------------------------------------------------------------------
@@ -211,7 +251,7 @@ void TaskReactor::submit(TimePoint now, Message request) {
   }
   step(now, TaskSubmitted{.msg_id = std::move(msg_id),
                           .options = std::move(*options),
-                          .request = std::move(request),
+                          .request = spilled(now, std::move(request)),
                           .client = client});
 }
 
@@ -259,6 +299,9 @@ void TaskReactor::step(TimePoint now, TaskEvent event) {
 
 void TaskReactor::perform(TimePoint now, SendTask& action) {
   outbox_.send(now, action.engine_uuid, action.msg_id, action.request);
+  if (action.first_sight) {
+    count_in(action.request);
+  }
   if (journal_) {
     if (action.first_sight) {
       journal_->submitted(action.msg_id, action.request);
@@ -277,6 +320,7 @@ void TaskReactor::perform(TimePoint now, SendTask& action) {
 }
 
 void TaskReactor::perform(TimePoint /*now*/, NoteSubmission& action) {
+  count_in(action.request);
   if (journal_) {
     journal_->submitted(action.msg_id, action.request);
   }
@@ -300,6 +344,7 @@ void TaskReactor::send_to_client(TimePoint now,
 }
 
 void TaskReactor::perform(TimePoint now, ForwardReply& action) {
+  count_out(action.request);
   const std::array<std::string_view, 2> route{action.request.identity(0), action.engine_uuid};
   send_to_client(now, action.request, route, action.reply.frames(), action.reply.identity_count());
   if (journal_) {
@@ -312,6 +357,7 @@ void TaskReactor::perform(TimePoint now, ForwardReply& action) {
 }
 
 void TaskReactor::perform(TimePoint now, FailTask& action) {
+  count_out(action.request);
   const WallTime wall = wall_now();
   std::string metadata = "{}";
   std::vector<std::string_view> route{action.request.identity(0)};

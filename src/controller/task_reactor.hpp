@@ -14,6 +14,7 @@
 #include "controller/recent_replies.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
+#include "journal/spill_store.hpp"
 #include "journal/task_journal.hpp"
 #include "net/io_loop.hpp"
 #include "net/loop_sources.hpp"
@@ -21,6 +22,7 @@
 #include "protocol/header_reader.hpp"
 #include "protocol/session.hpp"
 #include "scheduler/task_key.hpp"
+#include "scheduler/backlog.hpp"
 #include "scheduler/task_machine.hpp"
 
 namespace ipf {
@@ -44,6 +46,8 @@ class TaskReactor {
   void keep_journal(TaskJournal journal) { journal_.emplace(std::move(journal)); }
   /// What an earlier controller knew; run() begins with it.
   void restore(std::vector<JournaledTask> tasks) { restored_ = std::move(tasks); }
+  /// Limits of what waits, and where large buffers go when there is too much in memory.
+  void limit(const Backlog::Limits& limits, SpillStore::Options spill);
   /// How commands get to the relay thread; before run().
   void connect(std::function<void(RelayCommand)> to_relay) { to_relay_ = std::move(to_relay); }
 
@@ -55,6 +59,11 @@ class TaskReactor {
   void take_up_restored();
   void restore_one(TimePoint now, JournaledTask& task);
   void flush(TimePoint now);
+  /// The request of a task that the machine has taken; large buffers go to disk if need be.
+  Message spilled(TimePoint now, Message request);
+  void count_in(const Message& request);
+  void count_out(const Message& request);
+  void apply_limits();
   /// To the client that sent `request`, wherever it is now.
   void send_to_client(TimePoint now,
                       const Message& request,
@@ -97,6 +106,9 @@ class TaskReactor {
   std::optional<TaskJournal> journal_;
   std::vector<JournaledTask> restored_;
   RecentReplies recent_;
+  Backlog backlog_{{}};
+  std::optional<SpillStore> spill_;
+  TimePoint spill_again_{};
   EngineOutbox outbox_;
   HeaderReader reader_;
   ReplayGuard replays_;
