@@ -254,7 +254,9 @@ void HubMachine::lose_engine(Turn& turn, EngineId id, HeartState heart, std::str
     return;
   }
   without_heart_.erase(engine->uuid);
-  resources_.erase(engine->uuid);
+  if (heart == HeartState::known) {  // else it may come back
+    resources_.erase(engine->uuid);
+  }
   ledger_.remove_engine(engine->uuid, id, turn.now + options_.lost_engine_grace);
   turn.actions.emplace_back(
       RetireEngine{.id = id, .uuid = engine->uuid, .silent = heart == HeartState::forgotten});
