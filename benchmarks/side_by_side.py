@@ -9,6 +9,7 @@ Examples
     python benchmarks/side_by_side.py                       # start-up, memory, client figures
     python benchmarks/side_by_side.py --rounds 5 --json out.json
     python benchmarks/side_by_side.py --wireload PATH       # the controller alone, under raw load
+    python benchmarks/side_by_side.py --wireload PATH --only "task W=64" "mux W=64"
 
 ``--wireload`` names the load generator, which speaks the wire protocol raw.
 """
@@ -41,6 +42,7 @@ class Stack:
     kind: str
     root: Path
     engines: int
+    controller_args: tuple[str, ...] = ()
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     start_seconds: float = 0.0
 
@@ -77,7 +79,7 @@ class Stack:
         import ipyparallel as ipp
 
         began = time.perf_counter()
-        self.spawn(self.command("controller"))
+        self.spawn([*self.command("controller"), *self.controller_args])
         wait_for(lambda: (self.security / "ipcontroller-engine.json").exists(), "connection files")
         for _ in range(self.engines):
             self.spawn(self.command("engine"))
@@ -117,9 +119,10 @@ def wait_for(condition: object, what: str) -> None:
 
 
 @contextmanager
-def running(kind: str, engines: int) -> Iterator[Stack]:
+def running(kind: str, engines: int, *controller_args: str) -> Iterator[Stack]:
     """A started stack that is stopped at the end."""
-    stack = Stack(kind, Path(tempfile.mkdtemp(prefix=f"ipf-bench-{kind}-")), engines)
+    root = Path(tempfile.mkdtemp(prefix=f"ipf-bench-{kind}-"))
+    stack = Stack(kind, root, engines, controller_args)
     try:
         stack.start()
         yield stack
@@ -178,8 +181,42 @@ def client_figures(stack: Stack, tasks: int, calls: int) -> dict[str, float]:
     return figures
 
 
+@dataclass(frozen=True)
+class WireRun:
+    """One load on the controller alone; the faster stack gets ``factor`` times the tasks."""
+
+    load: str
+    tasks: int
+    factor: int = 4
+    controller: str = ""
+
+    def arguments(self, kind: str) -> list[str]:
+        """Of the load generator."""
+        tasks = self.tasks * (self.factor if kind == "ipyfleet" else 1)
+        return [*self.load.split(), "--tasks", str(tasks)]
+
+
+WIRE_RUNS = {
+    "task W=64": WireRun("--queue task --window 64", 5_000),
+    "task W=1": WireRun("--queue task --window 1", 2_500, 2),
+    "task K=64 W=256": WireRun("--queue task --engines 64 --window 256", 5_000),
+    "task, 10,000 at once": WireRun("--queue task --window 0", 10_000, 1),
+    "task, 2 after": WireRun("--queue task --window 64 --after 2", 3_000),
+    "task, SQLite": WireRun("--queue task --window 64", 5_000, 4, "--sqlitedb"),
+    "task, no database": WireRun("--queue task --window 64", 5_000, 4, "--nodb"),
+    "pure W=64": WireRun("--queue task --window 64", 20_000, 2, "--scheme=pure"),
+    "mux W=64": WireRun("--queue mux --window 64", 40_000, 2),
+    "mux W=1": WireRun("--queue mux --window 1", 5_000, 1),
+    "mux 1 MB": WireRun(
+        "--queue mux --window 8 --arg-bytes 1000000 --reply-bytes 1000000", 600, 1, "--nodb"
+    ),
+    "broadcast K=4": WireRun("--queue broadcast", 2_000),
+    "coalescing K=64": WireRun("--queue broadcast --coalesce --engines 64", 300),
+}
+
+
 def wire_figures(stack: Stack, wireload: str, extra: list[str]) -> dict[str, float]:
-    """The controller alone, under the raw load generator with four echo engines."""
+    """The controller alone, under the raw load generator with echo engines."""
     command = [wireload, "--client-file", stack.client_file(), "--engine-file"]
     command += [str(stack.security / "ipcontroller-engine.json")]
     command += ["--pids", str(stack.processes[0].pid), *extra]
@@ -204,20 +241,15 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, dict[str, list[f
         for kind in ("ipyparallel", "ipyfleet"):
             print(f"round {number} of {options.rounds}: {kind}", file=sys.stderr, flush=True)
             if options.wireload:
-                for section, extra in WIRE_RUNS.items():
-                    with running(kind, 0) as stack:
-                        note(section, kind, wire_figures(stack, options.wireload, extra))
+                for section in options.only or WIRE_RUNS:
+                    run = WIRE_RUNS[section]
+                    with running(kind, 0, "--ping=500", *run.controller.split()) as stack:
+                        load = run.arguments(kind)
+                        note(section, kind, wire_figures(stack, options.wireload, load))
             else:
                 with running(kind, options.engines) as stack:
                     note("client", kind, client_figures(stack, options.tasks, options.calls))
     return results
-
-
-WIRE_RUNS = {
-    "task W=64": ["--queue", "task", "--tasks", "20000", "--window", "64"],
-    "task W=1": ["--queue", "task", "--tasks", "5000", "--window", "1"],
-    "mux W=64": ["--queue", "mux", "--tasks", "40000", "--window", "64"],
-}
 
 
 def table(results: dict[str, dict[str, dict[str, list[float]]]]) -> str:
@@ -245,6 +277,7 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=3000, help="tasks of the no-op map (3000)")
     parser.add_argument("--calls", type=int, default=500, help="calls for the latency (500)")
     parser.add_argument("--wireload", help="load generator: measure the controller alone")
+    parser.add_argument("--only", nargs="+", choices=WIRE_RUNS, help="only these raw loads")
     parser.add_argument("--json", type=Path, help="write all values to this file")
     options = parser.parse_args()
     results = measure(options)

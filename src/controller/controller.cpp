@@ -224,7 +224,7 @@ Result<void> Controller::Parts::restore_engines() {
   if (!options.restore) {
     return {};
   }
-  const auto restored = hub.restore();
+  auto restored = hub.restore();
   if (!restored && restored.error().code == ErrorCode::not_found) {
     log.warning("registration::no engines to restore: " + restored.error().message);
     return {};

@@ -1,10 +1,8 @@
 #include "net/zmtp_connection.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include <utility>
 

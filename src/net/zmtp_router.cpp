@@ -6,7 +6,6 @@
 #include <cstring>
 #include <iterator>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <random>
 #include <sys/socket.h>

@@ -89,7 +89,7 @@ class ZmtpRouter {
   /// Names that were given to peers without one since the last time it was asked, 10,000 at most.
   std::vector<std::string> take_introduced() { return std::exchange(introduced_, {}); }
   [[nodiscard]] bool has_peer(std::string_view identity) const {
-    return by_identity_.find(identity) != by_identity_.end();
+    return by_identity_.contains(identity);
   }
   /// `ip:port` of the peer, empty if it is gone.
   [[nodiscard]] std::string peer_address(std::string_view identity) const;
@@ -99,7 +99,7 @@ class ZmtpRouter {
   friend class ZmtpConnection;
   class Listener;
   struct IdentityHash {
-    using is_transparent = void;
+    using is_transparent = void;  // NOLINT(readability-identifier-naming): the standard's name
     std::size_t operator()(std::string_view text) const {
       return std::hash<std::string_view>{}(text);
     }
