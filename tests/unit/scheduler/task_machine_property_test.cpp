@@ -418,7 +418,8 @@ TEST_P(TaskMachineProperty, EveryTaskEndsOnceAndNoRuleIsBroken) {
     Model model({.scheme = GetParam().scheme,
                  .hwm = GetParam().hwm,
                  .lost_engine_grace = grace,
-                 .seed = seed},
+                 .seed = seed,
+                 .poison_limit = 0},
                 seed);
     for (int i = 0; i < 1500 && !HasFailure(); ++i) {
       model.random_step();
