@@ -93,9 +93,10 @@ void declare_database_options(CLI::App& app, ControllerArguments& to) {
   auto& store = to.controller.store;
   app.add_flag("--dictdb", to.dict_db, "Keep task records in memory, within limits (default)");
   app.add_flag("--sqlitedb", to.sqlite_db, "Keep task records in an SQLite file");
+  app.add_flag("--mongodb", to.mongo_db, "Keep task records in MongoDB");
   app.add_flag("--nodb", to.no_db, "Keep no task records");
   app.add_option("--db,--IPController.db_class", to.db_class,
-                 "The same by name: dictdb, sqlitedb or nodb");
+                 "The same by name: dictdb, sqlitedb, mongodb or nodb");
   app.add_option("--DictDB.record_limit", store.dict.record_limit,
                  "Most task records in memory; beyond, the oldest finished ones go")
       ->capture_default_str()
@@ -114,6 +115,14 @@ void declare_database_options(CLI::App& app, ControllerArguments& to) {
                  "Directory of the SQLite database (default: the profile directory)");
   app.add_option("--SQLiteDB.table", store.sqlite.table, "Table of the SQLite database")
       ->capture_default_str();
+  app.add_option("--MongoDB.uri,--MongoDB.connection_args", store.mongo.uri,
+                 "Where the MongoDB server is; with a password, give it by the environment")
+      ->capture_default_str()
+      ->envname("IPYFLEET_MONGODB_URI");
+  app.add_option("--MongoDB.database", store.mongo.database, "Database in MongoDB")
+      ->capture_default_str();
+  app.add_option("--MongoDB.collection", store.mongo.collection, "Collection in MongoDB")
+      ->capture_default_str();
 }
 
 namespace {
@@ -125,6 +134,7 @@ std::optional<StoreKind> store_kind(std::string name) {
                          [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   for (const auto& [known, kind] : {std::pair{"dictdb", StoreKind::dict},
                                     {"sqlitedb", StoreKind::sqlite},
+                                    {"mongodb", StoreKind::mongo},
                                     {"nodb", StoreKind::none}}) {
     if (name == known) {
       return kind;
@@ -153,7 +163,7 @@ Result<StoreOptions> resolve_store(const ControllerArguments& from) {
     const auto kind = store_kind(names[0]);
     if (!kind) {
       return unexpected(ErrorCode::invalid_argument,
-                        "unknown database '" + names[0] + "'; known are dictdb, sqlitedb and nodb");
+                        "unknown database '" + names[0] + "'; known are dictdb, sqlitedb, mongodb and nodb");
     }
     store.kind = *kind;
   }

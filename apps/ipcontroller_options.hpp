@@ -24,6 +24,7 @@ struct ControllerArguments {
   std::string db_class{};  ///< empty: by the flags below, else dictdb
   bool dict_db{false};
   bool sqlite_db{false};
+  bool mongo_db{false};
   bool no_db{false};
   std::string sqlite_location{};
   std::string sqlite_filename{"tasks.db"};

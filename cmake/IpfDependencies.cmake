@@ -15,6 +15,7 @@ ipf_require(spdlog libspdlog-dev CONFIG)
 ipf_require(CLI11 libcli11-dev CONFIG)
 ipf_require(OpenSSL libssl-dev)
 ipf_require(SQLite3 libsqlite3-dev)
+ipf_require(mongoc-1.0 libmongoc-dev CONFIG)
 if(IPF_BUILD_PYTHON)
   if(DEFINED Python_EXECUTABLE AND NOT EXISTS "${Python_EXECUTABLE}")
     # The presets name the Python of .venv, which scripts/test makes; without it, any Python will do.

@@ -4,6 +4,21 @@
 
 namespace ipf {
 
+namespace {
+
+template <class Backend>
+Result<std::unique_ptr<Store>> threaded(Result<std::unique_ptr<Backend>> backend,
+                                        const StoreOptions& options,
+                                        Log& log) {
+  if (!backend) {
+    return unexpected(backend.error());
+  }
+  return std::unique_ptr<Store>(
+      std::make_unique<ThreadedStore>(std::move(*backend), options.threaded, log));
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Store>> open_store(const StoreOptions& options, Log& log) {
   switch (options.kind) {
     case StoreKind::dict:
@@ -11,14 +26,11 @@ Result<std::unique_ptr<Store>> open_store(const StoreOptions& options, Log& log)
     case StoreKind::none:
       return std::unique_ptr<Store>(std::make_unique<NoStore>());
     case StoreKind::sqlite:
+      return threaded(SqliteBackend::open(options.sqlite, log), options, log);
+    case StoreKind::mongo:
       break;
   }
-  auto backend = SqliteBackend::open(options.sqlite, log);
-  if (!backend) {
-    return unexpected(backend.error());
-  }
-  return std::unique_ptr<Store>(
-      std::make_unique<ThreadedStore>(std::move(*backend), options.threaded, log));
+  return threaded(MongoBackend::open(options.mongo, log), options, log);
 }
 
 }  // namespace ipf

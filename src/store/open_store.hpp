@@ -6,18 +6,20 @@
 #include "core/result.hpp"
 #include "hub/store.hpp"
 #include "hub/store_dict.hpp"
+#include "store/mongo_backend.hpp"
 #include "store/sqlite_backend.hpp"
 #include "store/threaded_store.hpp"
 
 namespace ipf {
 
-enum class StoreKind { dict, none, sqlite };
+enum class StoreKind { dict, none, sqlite, mongo };
 
 struct StoreOptions {
   StoreKind kind{StoreKind::dict};
   DictStore::Options dict{};
   SqliteBackend::Options sqlite{};
-  ThreadedStore::Options threaded{};  ///< of SQLite
+  MongoBackend::Options mongo{};
+  ThreadedStore::Options threaded{};  ///< of the last two
 };
 
 /// The store that the options name, open and ready for start(). Fails with one sentence when its

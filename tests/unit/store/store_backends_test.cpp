@@ -9,6 +9,7 @@
 #include "core/rng.hpp"
 #include "hub/store_dict.hpp"
 #include "store/open_store.hpp"
+#include "unit/store/mongo_testing.hpp"
 #include "unit/store/store_testing.hpp"
 
 namespace ipf {
@@ -22,13 +23,28 @@ using Names = std::vector<std::string>;
 /// A store of the kind that the parameter names, with a directory of its own.
 class AnyStore : public testing::TestWithParam<const char*> {
  protected:
-  AnyStore() : store(make(GetParam())) {}
+  void SetUp() override {
+    if (std::string(GetParam()) == "Mongo" && !test::MongoServer::available()) {
+      GTEST_SKIP() << "Maven or a JDK is missing: apt-get install maven default-jdk-headless";
+    }
+    store_ = std::make_unique<AskedStore>(make(GetParam()));
+  }
 
+  AskedStore& store() { return *store_; }
   std::unique_ptr<Store> make(const std::string& kind) {
     StoreOptions options;
     options.dict = {.record_limit = 100'000};
     options.sqlite.file = directory / ("tasks" + std::to_string(made_++) + ".db");
-    options.kind = kind == "SQLite" ? StoreKind::sqlite : StoreKind::dict;
+    options.kind = kind == "SQLite" ? StoreKind::sqlite
+                   : kind == "Mongo" ? StoreKind::mongo
+                                     : StoreKind::dict;
+    if (kind == "Mongo") {
+      if (!server_) {
+        server_ = std::make_unique<test::MongoServer>();
+      }
+      options.mongo.uri = server_->uri();
+      options.mongo.collection = "records" + std::to_string(made_);
+    }
     auto opened = open_store(options, log);
     EXPECT_TRUE(opened) << opened.error().message;
     return std::move(*opened);
@@ -36,13 +52,14 @@ class AnyStore : public testing::TestWithParam<const char*> {
 
   test::TempDir directory;
   test::StoreLog log;
-  AskedStore store;
 
  private:
+  std::unique_ptr<test::MongoServer> server_;
+  std::unique_ptr<AskedStore> store_;
   int made_{};
 };
 
-INSTANTIATE_TEST_SUITE_P(Kinds, AnyStore, testing::Values("Dict", "SQLite"),
+INSTANTIATE_TEST_SUITE_P(Kinds, AnyStore, testing::Values("Dict", "SQLite", "Mongo"),
                          [](const auto& kind) { return std::string(kind.param); });
 
 RecordOutput output_of(const std::string& type, const Json& content) {
@@ -80,6 +97,7 @@ struct Question {
 };
 
 TEST_P(AnyStore, AQueryMeansTheSame) {
+  AskedStore& store = this->store();
   fill(store);
   const std::vector<Question> questions{
       {R"({})", {"a", "b", "c", "d", "e", "f", "g"}},
@@ -152,6 +170,7 @@ TEST_P(AnyStore, AQueryMeansTheSame) {
 }
 
 TEST_P(AnyStore, ALongListIsOnlyALongList) {
+  AskedStore& store = this->store();
   fill(store);
   Json ids = Json::array();
   for (int i = 0; i < 3000; ++i) {
@@ -167,6 +186,7 @@ TEST_P(AnyStore, ALongListIsOnlyALongList) {
 }
 
 TEST_P(AnyStore, ARecordReadsAsItWasSeen) {
+  AskedStore& store = this->store();
   fill(store);
   AskedStore expected(std::make_unique<DictStore>());
   fill(expected);
@@ -179,6 +199,7 @@ TEST_P(AnyStore, ARecordReadsAsItWasSeen) {
 }
 
 TEST_P(AnyStore, LateOutputJoinsItsRecord) {
+  AskedStore& store = this->store();
   store.request("a");
   store.reply("a");
   EXPECT_EQ(store.ids({{"msg_id", "a"}}), Names{"a"}) << "all is written now";
@@ -192,6 +213,7 @@ TEST_P(AnyStore, LateOutputJoinsItsRecord) {
 }
 
 TEST_P(AnyStore, AnOutputMayComeBeforeItsRequest) {
+  AskedStore& store = this->store();
   store.print("early", "x");
   store.request("first");
   EXPECT_EQ(store.history(), Names{"first"});
@@ -203,6 +225,7 @@ TEST_P(AnyStore, AnOutputMayComeBeforeItsRequest) {
 }
 
 TEST_P(AnyStore, AssignmentsAndResubmissionsOfUnknownTasksAreNothing) {
+  AskedStore& store = this->store();
   store->apply("ghost", RecordAssignment{.engine_uuid = "e"});
   store->apply("ghost", RecordResubmission{.new_msg_id = "new"});
   EXPECT_FALSE(store.get("ghost"));
@@ -210,6 +233,7 @@ TEST_P(AnyStore, AssignmentsAndResubmissionsOfUnknownTasksAreNothing) {
 }
 
 TEST_P(AnyStore, AReplyAloneIsARecord) {
+  AskedStore& store = this->store();
   store.reply("lonely", "e7");
   const auto record = store.find({{"engine_uuid", "e7"}}).at(0);
   EXPECT_EQ(visible(record).at("header").at("msg_id"), "lonely") << "the reply repeats it";
@@ -218,6 +242,7 @@ TEST_P(AnyStore, AReplyAloneIsARecord) {
 }
 
 TEST_P(AnyStore, DropsWhatItIsTold) {
+  AskedStore& store = this->store();
   fill(store);
   EXPECT_EQ(store.ask(DropRecords{.msg_ids = {"b", "nobody"}}).dropped, 1U);
   EXPECT_EQ(store.ask(DropRecords{.queries = {StoreQuery::completed_on("e2")}}).dropped, 1U);
@@ -231,6 +256,7 @@ TEST_P(AnyStore, DropsWhatItIsTold) {
 }
 
 TEST_P(AnyStore, TooManyRecordsAreRefused) {
+  AskedStore& store = this->store();
   fill(store);
   const auto answer = store.ask(FindRecords{.query = {}, .records_max = 6});
   ASSERT_TRUE(answer.failure);
@@ -241,6 +267,7 @@ TEST_P(AnyStore, TooManyRecordsAreRefused) {
 }
 
 TEST_P(AnyStore, AnyBytesAreKept) {
+  AskedStore& store = this->store();
   std::string bytes;
   for (int i = 0; i < 70'000; ++i) {
     bytes.push_back(static_cast<char>(i));
@@ -347,7 +374,7 @@ void random_change(AskedStore& a, AskedStore& b, Rng& rng) {
 /// The databases, which are compared with DictDB.
 class Database : public AnyStore {};
 
-INSTANTIATE_TEST_SUITE_P(Kinds, Database, testing::Values("SQLite"),
+INSTANTIATE_TEST_SUITE_P(Kinds, Database, testing::Values("SQLite", "Mongo"),
                          [](const auto& kind) { return std::string(kind.param); });
 
 TEST_P(Database, AnswersLikeTheDictionaryInMemory) {
@@ -356,7 +383,8 @@ TEST_P(Database, AnswersLikeTheDictionaryInMemory) {
     Rng rng(seed);
     AskedStore real(make(GetParam()));
     AskedStore model(make("Dict"));
-    for (int i = 0; i < 400; ++i) {
+    const int rounds = std::string(GetParam()) == "Mongo" ? 100 : 400;
+    for (int i = 0; i < rounds; ++i) {
       random_change(real, model, rng);
       const Json query = random_query(rng);
       const auto parsed_query = StoreQuery::parse(query);
