@@ -54,6 +54,8 @@ Json string_member(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? *found : Json();
 }
 
+}  // namespace
+
 std::string_view queue_name(TaskQueue queue) {
   switch (queue) {
     case TaskQueue::mux:
@@ -65,8 +67,6 @@ std::string_view queue_name(TaskQueue queue) {
   }
   return {};
 }
-
-}  // namespace
 
 std::string_view column_name(Column column) {
   return columns.at(static_cast<std::size_t>(column)).name;

@@ -48,6 +48,9 @@ enum class ColumnKind { text, date, object, buffers };
 [[nodiscard]] ColumnKind column_kind(Column column);
 [[nodiscard]] std::optional<Column> find_column(std::string_view name);
 
+/// The text of the column `queue`.
+[[nodiscard]] std::string_view queue_name(TaskQueue queue);
+
 /// Reads columns out of one record, which must outlive the reader. Each frame is parsed at most
 /// once and only when a column needs it. Broken JSON in a frame reads as null. Never throws.
 class RecordReader {

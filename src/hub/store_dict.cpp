@@ -8,111 +8,195 @@
 
 namespace ipf {
 
+// ---- one entry ----------------------------------------------------------------------------------
+
+DictStore::Entries& DictStore::list_of(State state) const {
+  switch (state) {
+    case State::unfinished:
+      return unfinished_;
+    case State::recent:
+      return recent_;
+    case State::packed:
+      break;
+  }
+  return packed_;
+}
+
+/// To the end of the list.
+void DictStore::move(Entries::iterator entry, State to) const {
+  list_of(to).splice(list_of(to).end(), list_of(entry->state), entry);
+  entry->state = to;
+}
+
+TaskRecord DictStore::record_of(const Entry& entry) {
+  return entry.record ? *entry.record : entry.packed->unpack(entry.msg_id);
+}
+
+void DictStore::unpack(Entries::iterator entry) const {
+  if (entry->packed) {
+    entry->record = std::make_unique<TaskRecord>(entry->packed->unpack(entry->msg_id));
+    entry->packed.reset();
+  }
+}
+
+void DictStore::pack(Entries::iterator entry) {
+  (void)keys(*entry);
+  entry->packed.emplace(*entry->record);
+  entry->record.reset();
+  move(entry, State::packed);
+  recount(*entry);
+}
+
+void DictStore::recount(Entry& entry) {
+  constexpr std::size_t bookkeeping = sizeof(Entry) + 96;  // list and hash nodes, as malloc has them
+  bytes_ -= entry.bytes;
+  entry.bytes = bookkeeping + entry.msg_id.capacity() +
+                (entry.record ? held_bytes(*entry.record) : entry.packed->bytes());
+  bytes_ += entry.bytes;
+}
+
+const RecordKeys& DictStore::keys(Entry& entry) const {
+  if (!entry.keys_known) {
+    entry.keys = keys_of(*entry.record, reader_);
+    entry.keys_known = true;
+  }
+  return entry.keys;
+}
+
+void DictStore::erase(Entries::iterator entry) {
+  bytes_ -= entry->bytes;
+  by_id_.erase(entry->msg_id);
+  list_of(entry->state).erase(entry);
+}
+
+// ---- changes ------------------------------------------------------------------------------------
+
 void DictStore::apply(const std::string& msg_id, RecordChange change) {
-  const bool is_request = std::holds_alternative<RecordRequest>(change);
-  auto [slot, is_new] = by_id_.try_emplace(msg_id);
-  if (is_new) {
+  const auto found = by_id_.find(msg_id);
+  auto entry = found == by_id_.end() ? unfinished_.end() : found->second;
+  if (found == by_id_.end()) {
     if (!begins_record(change)) {
-      by_id_.erase(slot);
       return;
     }
-    order_.emplace_back();
-    slot->second = std::prev(order_.end());
-    slot->second->record.msg_id = msg_id;
-    slot->second->place = next_place_++;
-  } else if (is_request && !slot->second->record.request) {
-    order_.splice(order_.end(), order_, slot->second);
-    slot->second->place = next_place_++;
+    unfinished_.push_back({.msg_id = msg_id,
+                           .place = next_place_++,
+                           .record = std::make_unique<TaskRecord>(TaskRecord{.msg_id = msg_id})});
+    entry = std::prev(unfinished_.end());
+    by_id_.emplace(entry->msg_id, entry);
+  } else {
+    unpack(entry);
+    if (std::holds_alternative<RecordRequest>(change) && !entry->record->request) {
+      entry->place = next_place_++;
+    }
   }
-  const auto entry = slot->second;
-  apply_change(entry->record, std::move(change), options_.record);
+  entry->keys_known = false;
+  apply_change(*entry->record, std::move(change), options_.record);
   settle(entry);
   cull();
 }
 
-/// Counts the entry's bytes anew and puts it into or out of `finished_`.
-void DictStore::settle(Order::iterator entry) {
-  bytes_ -= entry->bytes;
-  entry->bytes = held_bytes(entry->record);
-  bytes_ += entry->bytes;
-  const bool finished = is_finished(entry->record);
-  if (finished && !entry->finished) {
-    finished_.push_back(entry);
-    entry->finished = std::prev(finished_.end());
-  } else if (!finished && entry->finished) {
-    finished_.erase(*entry->finished);
-    entry->finished.reset();
+/// Puts the entry into the list where it belongs and counts its bytes anew.
+void DictStore::settle(Entries::iterator entry) {
+  const State wanted = is_finished(*entry->record) ? State::recent : State::unfinished;
+  if (wanted != entry->state) {
+    move(entry, wanted);
   }
-}
-
-void DictStore::erase(Order::iterator entry) {
-  bytes_ -= entry->bytes;
-  if (entry->finished) {
-    finished_.erase(*entry->finished);
+  recount(*entry);
+  if (recent_.size() > options_.recent_max) {
+    pack(recent_.begin());
   }
-  by_id_.erase(entry->record.msg_id);
-  order_.erase(entry);
 }
 
 void DictStore::cull_one() {
-  erase(finished_.empty() ? order_.begin() : finished_.front());
+  auto& oldest = !packed_.empty() ? packed_ : !recent_.empty() ? recent_ : unfinished_;
+  erase(oldest.begin());
   ++culled_;
 }
 
 void DictStore::cull() {
-  if (order_.size() > options_.record_limit) {
+  if (by_id_.size() > options_.record_limit) {
     const auto share = options_.cull_fraction * static_cast<double>(options_.record_limit);
     const auto count = std::max<std::size_t>(1, static_cast<std::size_t>(share));
-    for (std::size_t i = 0; i < count && !order_.empty(); ++i) {
+    for (std::size_t i = 0; i < count && !by_id_.empty(); ++i) {
       cull_one();
     }
   }
   if (bytes_ > options_.size_limit) {
     const auto goal = (1.0 - options_.cull_fraction) * static_cast<double>(options_.size_limit);
-    while (!order_.empty() && static_cast<double>(bytes_) > goal) {
+    while (!by_id_.empty() && static_cast<double>(bytes_) > goal) {
       cull_one();
     }
   }
 }
+
+std::size_t DictStore::drop(const StoreQuery& query) {
+  const auto found = matching(query, by_id_.size());
+  for (const auto& match : found) {
+    erase(match.entry);
+  }
+  return found.size();
+}
+
+bool DictStore::drop_one(const std::string& msg_id) {
+  const auto found = by_id_.find(msg_id);
+  if (found == by_id_.end()) {
+    return false;
+  }
+  erase(found->second);
+  return true;
+}
+
+// ---- questions ----------------------------------------------------------------------------------
 
 std::optional<TaskRecord> DictStore::get(const std::string& msg_id) const {
   const auto found = by_id_.find(msg_id);
   if (found == by_id_.end()) {
     return std::nullopt;
   }
-  return found->second->record;
+  return record_of(*found->second);
 }
 
-std::vector<DictStore::Order::iterator> DictStore::matching(const StoreQuery& query) const {
-  std::vector<Order::iterator> found;
+std::vector<DictStore::Match> DictStore::matching(const StoreQuery& query, std::size_t most) const {
+  std::vector<Match> found;
+  const auto look_at = [&](Entries::iterator entry) {
+    auto record = record_of(*entry);
+    if (matches(record, query)) {
+      found.push_back({.entry = entry, .record = std::move(record)});
+    }
+    return found.size() <= most;
+  };
   const auto ids = query.wanted_msg_ids();
-  if (ids && ids->size() <= order_.size()) {
+  if (ids && ids->size() <= by_id_.size()) {
     for (const auto& id : *ids) {
       const auto entry = by_id_.find(id);
-      if (entry != by_id_.end() && matches(entry->second->record, query)) {
-        found.push_back(entry->second);
+      if (entry != by_id_.end() && !look_at(entry->second)) {
+        break;
       }
     }
-    std::ranges::sort(found, {}, [](const Order::iterator& entry) { return entry->place; });
-    return found;
-  }
-  for (auto entry = order_.begin(); entry != order_.end(); ++entry) {
-    if (matches(entry->record, query)) {
-      found.push_back(entry);
+  } else {
+    const KeyFilter filter(query);
+    bool more = true;
+    for (Entries* list : {&packed_, &recent_, &unfinished_}) {
+      for (auto entry = list->begin(); more && entry != list->end(); ++entry) {
+        if (!filter.narrows() || filter.may_match(keys(*entry))) {
+          more = look_at(entry);
+        }
+      }
     }
   }
+  std::ranges::sort(found, {}, [](const Match& match) { return match.entry->place; });
   return found;
 }
 
 Result<std::vector<TaskRecord>> DictStore::find(const StoreQuery& query, std::size_t most) const {
-  const auto entries = matching(query);
-  if (entries.size() > most) {
+  auto matching_entries = matching(query, most);
+  if (matching_entries.size() > most) {
     return too_many_records(most);
   }
   std::vector<TaskRecord> found;
-  found.reserve(entries.size());
-  for (const auto& entry : entries) {
-    found.push_back(entry->record);
+  found.reserve(matching_entries.size());
+  for (auto& match : matching_entries) {
+    found.push_back(std::move(match.record));
   }
   return found;
 }
@@ -145,54 +229,44 @@ std::optional<StoreAnswer> DictStore::ask(std::uint64_t /*token*/, StoreRequest 
   return answer;
 }
 
-std::size_t DictStore::drop(const StoreQuery& query) {
-  const auto found = matching(query);
-  for (const auto& entry : found) {
-    erase(entry);
-  }
-  return found.size();
-}
-
-bool DictStore::drop_one(const std::string& msg_id) {
-  const auto found = by_id_.find(msg_id);
-  if (found == by_id_.end()) {
-    return false;
-  }
-  erase(found->second);
-  return true;
-}
-
 std::vector<std::string> DictStore::history() const {
-  std::vector<std::string> ids;
-  ids.reserve(order_.size());
-  for (const auto& entry : order_) {
-    if (entry.record.request) {
-      ids.push_back(entry.record.msg_id);
+  std::vector<std::pair<std::uint64_t, std::string_view>> places;
+  places.reserve(by_id_.size());
+  for (const Entries* list : {&packed_, &recent_, &unfinished_}) {
+    for (const auto& entry : *list) {
+      if (entry.packed ? entry.packed->has_request() : entry.record->request.has_value()) {
+        places.emplace_back(entry.place, entry.msg_id);
+      }
     }
+  }
+  std::ranges::sort(places);
+  std::vector<std::string> ids;
+  ids.reserve(places.size());
+  for (const auto& [place, msg_id] : places) {
+    ids.emplace_back(msg_id);
   }
   return ids;
 }
 
 void DictStore::check_invariants() const {
-  IPF_CHECK(by_id_.size() == order_.size());
-  IPF_CHECK(order_.size() <= options_.record_limit);
+  IPF_CHECK(by_id_.size() == unfinished_.size() + recent_.size() + packed_.size());
+  IPF_CHECK(by_id_.size() <= options_.record_limit);
   IPF_CHECK(bytes_ <= options_.size_limit);
+  IPF_CHECK(recent_.size() <= options_.recent_max);
   std::size_t bytes = 0;
-  std::size_t finished = 0;
-  std::uint64_t place = 0;
-  for (auto entry = order_.begin(); entry != order_.end(); ++entry) {
-    const auto found = by_id_.find(entry->record.msg_id);
-    IPF_CHECK(found != by_id_.end() && found->second == entry);
-    IPF_CHECK(entry->bytes == held_bytes(entry->record));
-    IPF_CHECK(entry->finished.has_value() == is_finished(entry->record));
-    IPF_CHECK(!entry->finished || **entry->finished == entry);
-    IPF_CHECK(entry == order_.begin() || entry->place > place);
-    place = entry->place;
-    bytes += entry->bytes;
-    finished += entry->finished ? 1U : 0U;
+  for (const State state : {State::unfinished, State::recent, State::packed}) {
+    auto& list = list_of(state);
+    for (auto entry = list.begin(); entry != list.end(); ++entry) {
+      const auto found = by_id_.find(entry->msg_id);
+      IPF_CHECK(found != by_id_.end() && found->second == entry);
+      IPF_CHECK(entry->state == state && entry->packed.has_value() == (state == State::packed));
+      IPF_CHECK(entry->packed.has_value() != (entry->record != nullptr));
+      IPF_CHECK(is_finished(record_of(*entry)) == (state != State::unfinished));
+      IPF_CHECK(entry->place < next_place_);
+      bytes += entry->bytes;
+    }
   }
   IPF_CHECK(bytes == bytes_);
-  IPF_CHECK(finished == finished_.size());
 }
 
 }  // namespace ipf

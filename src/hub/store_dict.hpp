@@ -4,13 +4,18 @@
 #include <cstdint>
 #include <limits>
 #include <list>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "hub/compact_record.hpp"
 #include "hub/record_change.hpp"
+#include "hub/record_keys.hpp"
 #include "hub/store.hpp"
+#include "protocol/json_members.hpp"
 
 namespace ipf {
 
@@ -18,22 +23,30 @@ namespace ipf {
 ///
 /// Over `record_limit` records, or over `size_limit` bytes held by them (frames and outputs, not
 /// only buffers: what matters is the memory), the oldest finished records are culled, oldest by
-/// the time they finished, until `cull_fraction` of the limit is free. Only when no finished record
-/// is left are unfinished ones culled, in order of submission. An unfinished record that was
+/// the time of their last change, until `cull_fraction` of the limit is free. Only when no finished
+/// record is left are unfinished ones culled, in order of submission. An unfinished record that was
 /// culled comes back as a partial one when its reply passes.
+///
+/// | a record is | as                 | from              | until                            |
+/// |-------------|--------------------|-------------------|----------------------------------|
+/// | unfinished  | the frames as seen | its request       | its reply                        |
+/// | recent      | the frames as seen | finished, changed | `recent_max` later ones          |
+/// | packed      | CompactRecord      | recent            | a late change makes it recent    |
 ///
 /// Order of submission is the order in which the requests passed the controller, which unlike the
 /// clients' clocks is one order. A record that began with an output takes its place when the
 /// request passes.
 ///
-/// Invariants: each record is in `order_` once; it is in `finished_` iff it is finished; `bytes_`
-/// is the sum of what the records hold. One thread. A change costs O(1), amortised over culling.
+/// Invariants: each record is in one list, and packed iff it is in the last; `bytes_` is the sum of
+/// what the records hold. One thread. A change costs O(1), amortised over culling; a query looks
+/// msg_ids up, and else at the RecordKeys of every record, which takes 10 ms for 100,000.
 class DictStore final : public Store {
  public:
   struct Options {
-    std::size_t record_limit{1024};
+    std::size_t record_limit{100'000};
     std::size_t size_limit{1UL << 30U};
     double cull_fraction{0.1};  ///< in (0, 1]; at least one record goes
+    std::size_t recent_max{64};
     RecordLimits record{};
   };
 
@@ -56,33 +69,50 @@ class DictStore final : public Store {
   /// msg_ids whose request passed, in order of submission.
   [[nodiscard]] std::vector<std::string> history() const;
 
-  [[nodiscard]] std::size_t record_count() const { return order_.size(); }
+  [[nodiscard]] std::size_t record_count() const { return by_id_.size(); }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] std::size_t culled_count() const { return culled_; }
   void check_invariants() const;
 
  private:
-  struct Entry;
-  using Order = std::list<Entry>;
-  using Finished = std::list<Order::iterator>;
+  enum class State { unfinished, recent, packed };
   struct Entry {
-    TaskRecord record{};
-    std::uint64_t place{};  ///< rises along `order_`
+    std::string msg_id{};
+    std::uint64_t place{};  ///< rises in order of submission
     std::size_t bytes{};
-    std::optional<Finished::iterator> finished{};
+    std::unique_ptr<TaskRecord> record{};  ///< unless packed
+    std::optional<CompactRecord> packed{};
+    RecordKeys keys{};
+    bool keys_known{false};
+    State state{State::unfinished};
+  };
+  using Entries = std::list<Entry>;
+  struct Match {
+    Entries::iterator entry{};
+    TaskRecord record{};
   };
 
-  /// Entries that match, in order of submission; looks msg_ids up where the query names them.
-  [[nodiscard]] std::vector<Order::iterator> matching(const StoreQuery& query) const;
-  void settle(Order::iterator entry);
-  void erase(Order::iterator entry);
+  [[nodiscard]] Entries& list_of(State state) const;
+  void move(Entries::iterator entry, State to) const;
+  void unpack(Entries::iterator entry) const;
+  void pack(Entries::iterator entry);
+  void recount(Entry& entry);
+  [[nodiscard]] static TaskRecord record_of(const Entry& entry);
+  const RecordKeys& keys(Entry& entry) const;
+  /// What matches, in order of submission; stops behind `most`.
+  [[nodiscard]] std::vector<Match> matching(const StoreQuery& query, std::size_t most) const;
+  void settle(Entries::iterator entry);
+  void erase(Entries::iterator entry);
   void cull();
   void cull_one();
 
   const Options options_;
-  mutable Order order_;  // mutable: matching() hands out iterators; only non-const members use them
-  Finished finished_;
-  std::unordered_map<std::string, Order::iterator> by_id_;
+  // mutable: matching() hands out iterators and remembers keys; only non-const members change more.
+  mutable Entries unfinished_;
+  mutable Entries recent_;
+  mutable Entries packed_;
+  std::unordered_map<std::string_view, Entries::iterator> by_id_;  ///< by Entry::msg_id
+  mutable JsonMembers reader_;
   std::uint64_t next_place_{};
   std::size_t bytes_{};
   std::size_t culled_{};

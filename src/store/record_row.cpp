@@ -14,21 +14,9 @@ namespace {
 
 constexpr std::size_t year_digits = 4;
 
-std::string_view queue_text(TaskQueue queue) {
-  switch (queue) {
-    case TaskQueue::mux:
-      return "mux";
-    case TaskQueue::task:
-      return "task";
-    case TaskQueue::broadcast:
-      break;
-  }
-  return "broadcast";
-}
-
 std::optional<TaskQueue> queue_of(const std::optional<std::string_view>& text) {
   for (const TaskQueue queue : {TaskQueue::mux, TaskQueue::task, TaskQueue::broadcast}) {
-    if (text == queue_text(queue)) {
+    if (text == queue_name(queue)) {
       return queue;
     }
   }
@@ -175,7 +163,7 @@ void RowMaker::Parts::other_columns(const TaskRecord& record) {
     at(Column::received) = keep(iso_utc(*record.received));
   }
   if (record.queue) {
-    at(Column::queue) = queue_text(*record.queue);
+    at(Column::queue) = queue_name(*record.queue);
   }
   at(Column::stdout_text) = record.stdout_text.text;
   at(Column::stderr_text) = record.stderr_text.text;
