@@ -162,8 +162,9 @@ Result<StoreOptions> resolve_store(const ControllerArguments& from) {
   if (!names.empty()) {
     const auto kind = store_kind(names[0]);
     if (!kind) {
-      return unexpected(ErrorCode::invalid_argument,
-                        "unknown database '" + names[0] + "'; known are dictdb, sqlitedb, mongodb and nodb");
+      return unexpected(
+          ErrorCode::invalid_argument,
+          "unknown database '" + names[0] + "'; known are dictdb, sqlitedb, mongodb and nodb");
     }
     store.kind = *kind;
   }

@@ -30,18 +30,21 @@ struct Head {
 
 template <class Record>
 auto texts_of(Record& record) {
-  return std::array{&record.engine_uuid,     &record.resubmitted,   &record.stdout_text.text,
-                    &record.stderr_text.text, &record.execute_input, &record.execute_result,
-                    &record.error,            &record.display_data};
+  return std::array{&record.engine_uuid,
+                    &record.resubmitted,
+                    &record.stdout_text.text,
+                    &record.stderr_text.text,
+                    &record.execute_input,
+                    &record.execute_result,
+                    &record.error,
+                    &record.display_data};
 }
 
 class Writer {
  public:
   Writer(std::string& out, std::vector<SharedBytes>& large) : out_(out), large_(large) {}
 
-  void head(const Head& head) {
-    out_.append(reinterpret_cast<const char*>(&head), sizeof(head));
-  }
+  void head(const Head& head) { out_.append(reinterpret_cast<const char*>(&head), sizeof(head)); }
   void number(std::uint32_t value) {
     out_.append(reinterpret_cast<const char*>(&value), sizeof(value));
   }
@@ -105,7 +108,7 @@ class Reader {
   std::size_t next_large_{};
 };
 
-constexpr std::size_t header_at = 2;    // behind the delimiter
+constexpr std::size_t header_at = 2;  // behind the delimiter
 constexpr std::size_t parent_at = 3;
 constexpr std::size_t metadata_at = 4;
 constexpr std::size_t content_at = 5;
@@ -133,18 +136,17 @@ CompactRecord::CompactRecord(const TaskRecord& record) {
   out.clear();
   std::vector<SharedBytes> large;
   Writer writer(out, large);
-  writer.head({.has_request = record.request.has_value(),
-               .has_reply = record.reply.has_value(),
-               .has_received = record.received.has_value(),
-               .stdout_truncated = record.stdout_text.truncated,
-               .stderr_truncated = record.stderr_text.truncated,
-               .queue = static_cast<std::int8_t>(record.queue ? static_cast<int>(*record.queue) : -1),
-               .request_buffers = record.request
-                                      ? static_cast<std::uint32_t>(record.request->buffer_count())
-                                      : 0,
-               .reply_buffers =
-                   record.reply ? static_cast<std::uint32_t>(record.reply->buffer_count()) : 0,
-               .received = record.received ? record.received->microseconds : 0});
+  writer.head(
+      {.has_request = record.request.has_value(),
+       .has_reply = record.reply.has_value(),
+       .has_received = record.received.has_value(),
+       .stdout_truncated = record.stdout_text.truncated,
+       .stderr_truncated = record.stderr_text.truncated,
+       .queue = static_cast<std::int8_t>(record.queue ? static_cast<int>(*record.queue) : -1),
+       .request_buffers =
+           record.request ? static_cast<std::uint32_t>(record.request->buffer_count()) : 0,
+       .reply_buffers = record.reply ? static_cast<std::uint32_t>(record.reply->buffer_count()) : 0,
+       .received = record.received ? record.received->microseconds : 0});
   for (const auto* text : texts_of(record)) {
     writer.text(*text);
   }

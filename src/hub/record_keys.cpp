@@ -21,7 +21,7 @@ std::int64_t time_or_none(const std::optional<std::string_view>& iso) {
   return iso && parse_iso(*iso, time) ? time.microseconds : RecordKeys::no_time;
 }
 
-std::uint32_t RecordKeys::*text_column(Column column) {
+std::uint32_t RecordKeys::* text_column(Column column) {
   switch (column) {
     case Column::client_uuid:
       return &RecordKeys::client_uuid;
@@ -38,7 +38,7 @@ std::uint32_t RecordKeys::*text_column(Column column) {
   }
 }
 
-std::int64_t RecordKeys::*time_column(Column column) {
+std::int64_t RecordKeys::* time_column(Column column) {
   switch (column) {
     case Column::submitted:
       return &RecordKeys::submitted;
@@ -109,11 +109,11 @@ RecordKeys keys_of(const TaskRecord& record, JsonMembers& reader) {
 
 KeyFilter::KeyFilter(const StoreQuery& query) : query_(query) {
   for (const auto& condition : query_.conditions()) {
-    if (auto RecordKeys::*const text = text_column(condition.column)) {
+    if (auto RecordKeys::* const text = text_column(condition.column)) {
       if (auto wanted = wanted_texts(condition)) {
         texts_.push_back({.column = text, .wanted = std::move(*wanted)});
       }
-    } else if (auto RecordKeys::*const time = time_column(condition.column)) {
+    } else if (auto RecordKeys::* const time = time_column(condition.column)) {
       if (condition.op != QueryOperator::glob) {
         times_.push_back({.column = time, .condition = &condition});
       }

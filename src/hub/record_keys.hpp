@@ -44,11 +44,11 @@ class KeyFilter {
 
  private:
   struct Text {
-    std::uint32_t RecordKeys::*column{};
+    std::uint32_t RecordKeys::* column{};
     std::vector<std::uint32_t> wanted{};  ///< sorted; no_text for null
   };
   struct Time {
-    std::int64_t RecordKeys::*column{};
+    std::int64_t RecordKeys::* column{};
     const Condition* condition{};
   };
   const StoreQuery& query_;  ///< must outlive the filter

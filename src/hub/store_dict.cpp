@@ -48,7 +48,8 @@ void DictStore::pack(Entries::iterator entry) {
 }
 
 void DictStore::recount(Entry& entry) {
-  constexpr std::size_t bookkeeping = sizeof(Entry) + 96;  // list and hash nodes, as malloc has them
+  constexpr std::size_t bookkeeping =
+      sizeof(Entry) + 96;  // list and hash nodes, as malloc has them
   bytes_ -= entry.bytes;
   entry.bytes = bookkeeping + entry.msg_id.capacity() +
                 (entry.record ? held_bytes(*entry.record) : entry.packed->bytes());

@@ -54,7 +54,8 @@ struct MongoBackend::Driver {
   /// Calls `take(document)` for each document found, until it says no.
   template <class Take>
   Result<void> scan(const bson_t* filter, const bson_t* options, Take take) const {
-    const Cursor cursor(mongoc_collection_find_with_opts(collection.get(), filter, options, nullptr));
+    const Cursor cursor(
+        mongoc_collection_find_with_opts(collection.get(), filter, options, nullptr));
     const bson_t* document = nullptr;
     while (mongoc_cursor_next(cursor.get(), &document)) {
       if (!take(document)) {
@@ -148,8 +149,8 @@ Result<void> MongoBackend::make_indexes() {
 Result<void> MongoBackend::write(const std::vector<RecordWrite>& records) {
   BsonDocument unordered;
   BSON_APPEND_BOOL(unordered.get(), "ordered", false);
-  const Bulk bulk(
-      mongoc_collection_create_bulk_operation_with_opts(driver_->collection.get(), unordered.get()));
+  const Bulk bulk(mongoc_collection_create_bulk_operation_with_opts(driver_->collection.get(),
+                                                                    unordered.get()));
   BsonDocument upsert;
   BSON_APPEND_BOOL(upsert.get(), "upsert", true);
   bson_error_t error;

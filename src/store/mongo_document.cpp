@@ -31,9 +31,9 @@ bool has_plain_keys(const Json& value) {
     return true;
   }
   for (const auto& item : value.items()) {
-    if (value.is_object() && (item.key().empty() || item.key()[0] == '$' ||
-                              item.key().find('.') != std::string::npos ||
-                              item.key().find('\0') != std::string::npos)) {
+    if (value.is_object() &&
+        (item.key().empty() || item.key()[0] == '$' || item.key().find('.') != std::string::npos ||
+         item.key().find('\0') != std::string::npos)) {
       return false;
     }
     if (!has_plain_keys(item.value())) {
@@ -186,9 +186,9 @@ bool append_column(bson_t* to, Column column, std::optional<std::string_view> te
       return append_object(to, name.c_str(), *text);
     case ColumnKind::date: {
       WallTime time;
-      parse_iso(*text, time) ? bson_append_date_time(to, name.c_str(), -1,
-                                                     floor_milliseconds(time.microseconds))
-                             : bson_append_null(to, name.c_str(), -1);
+      parse_iso(*text, time)
+          ? bson_append_date_time(to, name.c_str(), -1, floor_milliseconds(time.microseconds))
+          : bson_append_null(to, name.c_str(), -1);
       return true;
     }
     default:
@@ -290,8 +290,8 @@ bool append_condition(bson_t* to, const Condition& condition) {
     case QueryOperator::gte: {
       // Dates are stored in milliseconds, so the bounds belong to the range.
       const bool lower = condition.op == QueryOperator::gt || condition.op == QueryOperator::gte;
-      said = !operand.is_null() &&
-             append_operand(test.get(), lower ? "$gte" : "$lte", kind, operand);
+      said =
+          !operand.is_null() && append_operand(test.get(), lower ? "$gte" : "$lte", kind, operand);
       break;
     }
     case QueryOperator::in: {
@@ -304,7 +304,8 @@ bool append_condition(bson_t* to, const Condition& condition) {
         place += append_operand(&list, name.c_str(), kind, operand[i]) ? 1U : 0U;
       }
       bson_append_array_end(test.get(), &list);
-      // What cannot be compared there must not be lost: only the types that never match are left out.
+      // What cannot be compared there must not be lost: only the types that never match are left
+      // out.
       said = said && (kind == ColumnKind::text || place == operand.size());
       break;
     }
@@ -324,7 +325,8 @@ void append_text(bson_t* to, const char* key, std::string_view text) {
   if (bson_utf8_validate(data, text.size(), true)) {
     bson_append_utf8(to, key, -1, data, length(text));
   } else {
-    bson_append_binary(to, key, -1, BSON_SUBTYPE_BINARY, reinterpret_cast<const std::uint8_t*>(data),
+    bson_append_binary(to, key, -1, BSON_SUBTYPE_BINARY,
+                       reinterpret_cast<const std::uint8_t*>(data),
                        static_cast<std::uint32_t>(text.size()));
   }
 }

@@ -1,10 +1,9 @@
 #pragma once
 
+#include <bson/bson.h>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <bson/bson.h>
 
 #include "hub/store_query.hpp"
 #include "hub/task_record.hpp"
@@ -29,10 +28,10 @@ class BsonDocument {
 /// Appends a text, or as Binary what is no UTF-8 (MongoDB refuses it as a text).
 void append_text(bson_t* to, const char* key, std::string_view text);
 
-/// A record as the document of protocol.md 7.3, appended to `to` as the members of `$set`: dates are
-/// BSON dates (milliseconds), dictionaries are documents, buffers are Binary. A dictionary that
-/// MongoDB would not take (keys with `$` or `.`) and one over `column_max` is JSON text, or nothing.
-/// False when something was left out because a document would be larger than 16 MB.
+/// A record as the document of protocol.md 7.3, appended to `to` as the members of `$set`: dates
+/// are BSON dates (milliseconds), dictionaries are documents, buffers are Binary. A dictionary that
+/// MongoDB would not take (keys with `$` or `.`) and one over `column_max` is JSON text, or
+/// nothing. False when something was left out because a document would be larger than 16 MB.
 bool append_record(bson_t* to, RowMaker& rows, const TaskRecord& record);
 
 /// What append_record() wrote, here or in ipyparallel; fields of other types read as missing.

@@ -38,9 +38,9 @@ class MongoBackendTest : public testing::Test {
 };
 
 TEST_F(MongoBackendTest, AnAbsentServerIsNamedWithoutThePassword) {
-  const auto backend = MongoBackend::open(
-      {.uri = "mongodb://me:secret@127.0.0.1:1/", .connect_timeout = std::chrono::milliseconds(300)},
-      log);
+  const auto backend = MongoBackend::open({.uri = "mongodb://me:secret@127.0.0.1:1/",
+                                           .connect_timeout = std::chrono::milliseconds(300)},
+                                          log);
   ASSERT_FALSE(backend);
   EXPECT_NE(backend.error().message.find("127.0.0.1:1"), std::string::npos);
   EXPECT_EQ(backend.error().message.find("secret"), std::string::npos);

@@ -35,7 +35,7 @@ class AnyStore : public testing::TestWithParam<const char*> {
     StoreOptions options;
     options.dict = {.record_limit = 100'000};
     options.sqlite.file = directory / ("tasks" + std::to_string(made_++) + ".db");
-    options.kind = kind == "SQLite" ? StoreKind::sqlite
+    options.kind = kind == "SQLite"  ? StoreKind::sqlite
                    : kind == "Mongo" ? StoreKind::mongo
                                      : StoreKind::dict;
     if (kind == "Mongo") {
@@ -59,7 +59,9 @@ class AnyStore : public testing::TestWithParam<const char*> {
   int made_{};
 };
 
-INSTANTIATE_TEST_SUITE_P(Kinds, AnyStore, testing::Values("Dict", "SQLite", "Mongo"),
+INSTANTIATE_TEST_SUITE_P(Kinds,
+                         AnyStore,
+                         testing::Values("Dict", "SQLite", "Mongo"),
                          [](const auto& kind) { return std::string(kind.param); });
 
 RecordOutput output_of(const std::string& type, const Json& content) {
@@ -143,7 +145,8 @@ TEST_P(AnyStore, AQueryMeansTheSame) {
       {R"({"submitted": {"$lte": "2026-11-21T01:40:36Z"}})", {"a", "b"}},
       {R"({"submitted": {"$gt": "2026-11-21T01:40:39Z"}})", {"g"}},
       {R"({"submitted": {"$gte": "2026-11-21T01:40:39Z"}})", {"f", "g"}},
-      {R"({"submitted": {"$in": ["2026-11-21T01:40:40Z", "2026-11-21T01:40:37.010Z"]}})", {"c", "g"}},
+      {R"({"submitted": {"$in": ["2026-11-21T01:40:40Z", "2026-11-21T01:40:37.010Z"]}})",
+       {"c", "g"}},
       {R"({"submitted": {"$glob": "*:37.*"}})", {"c"}},
       {R"({"submitted": {"$gt": 1.5}})", {"a", "b", "c", "e", "f", "g"}},
       {R"({"submitted": {"$mod": [1000000, 0]}})", {"a", "b", "e", "f", "g"}},
@@ -272,7 +275,8 @@ TEST_P(AnyStore, AnyBytesAreKept) {
   for (int i = 0; i < 70'000; ++i) {
     bytes.push_back(static_cast<char>(i));
   }
-  store.request("a", TaskQueue::mux, std::string("e\0\xff", 3), {.buffers = {bytes, "", bytes, "x"}});
+  store.request("a", TaskQueue::mux, std::string("e\0\xff", 3),
+                {.buffers = {bytes, "", bytes, "x"}});
   store.reply("a", std::string("e\0\xff", 3), {.date_ms = 20, .metadata = {}, .buffers = {bytes}});
   const auto record = store.find(Json::object()).at(0);
   EXPECT_EQ(test::texts(buffers_of(record.request)), (Names{bytes, "", bytes, "x"}));
@@ -305,11 +309,12 @@ Json random_value(Rng& rng) {
 
 Json random_query(Rng& rng) {
   constexpr std::array<const char*, 16> names{
-      "msg_id",    "metadata", "submitted", "client_uuid", "engine_uuid",    "started",
-      "completed", "queue",    "received",  "label",       "stdout",         "resubmitted",
+      "msg_id",    "metadata", "submitted", "client_uuid", "engine_uuid", "started",
+      "completed", "queue",    "received",  "label",       "stdout",      "resubmitted",
       "header",    "content",  "buffers",   "display_data"};
-  constexpr std::array<const char*, 12> operators{"$eq", "$ne",  "$lt",  "$lte", "$gt",     "$gte",
-                                                  "$in", "$nin", "$all", "$mod", "$exists", "$glob"};
+  constexpr std::array<const char*, 12> operators{"$eq",  "$ne",  "$lt",     "$lte",
+                                                  "$gt",  "$gte", "$in",     "$nin",
+                                                  "$all", "$mod", "$exists", "$glob"};
   Json query = Json::object();
   const auto conditions = rng.below(3);
   for (std::uint64_t i = 0; i <= conditions; ++i) {
@@ -344,7 +349,8 @@ void random_change(AskedStore& a, AskedStore& b, Rng& rng) {
   const auto date = static_cast<std::int64_t>(rng.below(8)) * 500;
   const std::string metadata =
       rng.below(8) == 0 ? "[]" : R"({"label": "l)" + std::to_string(rng.below(3)) + R"("})";
-  const auto queue = std::array{TaskQueue::mux, TaskQueue::task, TaskQueue::broadcast}.at(rng.below(3));
+  const auto queue =
+      std::array{TaskQueue::mux, TaskQueue::task, TaskQueue::broadcast}.at(rng.below(3));
   const auto kind = rng.below(7);
   const auto gone = rng.below(30);
   for (AskedStore* store : {&a, &b}) {
@@ -374,8 +380,9 @@ void random_change(AskedStore& a, AskedStore& b, Rng& rng) {
 /// The databases, which are compared with DictDB.
 class Database : public AnyStore {};
 
-INSTANTIATE_TEST_SUITE_P(Kinds, Database, testing::Values("SQLite", "Mongo"),
-                         [](const auto& kind) { return std::string(kind.param); });
+INSTANTIATE_TEST_SUITE_P(Kinds, Database, testing::Values("SQLite", "Mongo"), [](const auto& kind) {
+  return std::string(kind.param);
+});
 
 TEST_P(Database, AnswersLikeTheDictionaryInMemory) {
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
