@@ -97,6 +97,15 @@ void declare_database_options(CLI::App& app, ControllerArguments& to) {
   app.add_flag("--nodb", to.no_db, "Keep no task records");
   app.add_option("--db,--IPController.db_class", to.db_class,
                  "The same by name: dictdb, sqlitedb, mongodb or nodb");
+  app.add_option("--keep-results,--IPController.keep_results", to.keep_results,
+                 "all: records have the results, for get_result of other clients; none: not those "
+                 "that went to their client")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"all", "none"}));
+  app.add_option("--IPController.db_query_limit", to.controller.db_query_limit,
+                 "Most records in the answer to one db_query")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000'000));
   app.add_option("--DictDB.record_limit", store.dict.record_limit,
                  "Most task records in memory; beyond, the oldest finished ones go")
       ->capture_default_str()
@@ -147,7 +156,10 @@ Result<StoreOptions> resolve_store(const ControllerArguments& from) {
   StoreOptions store = from.controller.store;
   std::vector<std::string> names;
   for (const auto& [given, name] :
-       {std::pair{from.dict_db, "dictdb"}, {from.sqlite_db, "sqlitedb"}, {from.no_db, "nodb"}}) {
+       {std::pair{from.dict_db, "dictdb"},
+        {from.sqlite_db, "sqlitedb"},
+        {from.mongo_db, "mongodb"},
+        {from.no_db, "nodb"}}) {
     if (given) {
       names.emplace_back(name);
     }
@@ -197,6 +209,7 @@ Result<ControllerOptions> resolve_options(ControllerArguments& from) {
     return unexpected(store.error());
   }
   options.store = std::move(*store);
+  options.keep_results = from.keep_results == "all";
   options.heartbeat_period = std::chrono::milliseconds(from.ping_ms);
   options.registration_timeout =
       Duration{static_cast<std::int64_t>(from.registration_timeout * 1e9)};

@@ -26,6 +26,7 @@ struct ControllerArguments {
   bool sqlite_db{false};
   bool mongo_db{false};
   bool no_db{false};
+  std::string keep_results{"all"};
   std::string sqlite_location{};
   std::string sqlite_filename{"tasks.db"};
   double replay_window{600};

@@ -31,6 +31,8 @@ Result<std::unique_ptr<Store>> make_store(const ControllerOptions& options, Log&
 HubReactor::Options hub_options(const ControllerOptions& options) {
   HubReactor::Options out;
   out.hub.queries.session_id = new_session_id();
+  out.hub.queries.keep_results = options.keep_results;
+  out.hub.queries.records_max = options.db_query_limit;
   out.hub.heartbeat_period = options.heartbeat_period;
   out.hub.engines.registration_timeout = options.registration_timeout;
   out.hearts.period = options.heartbeat_period;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ struct ControllerOptions {
   bool restore{false};
   bool journal{false};   ///< write the task queue to disk, so that a later one can restore it
   Backlog::Limits backlog{};  ///< of unanswered load-balanced requests
+  bool keep_results{true};  ///< false: results that went to their client are not recorded
+  std::size_t db_query_limit{100'000};  ///< most records in one answer
   StoreOptions store{};  ///< an SQLite file without directory is in the profile directory
   /// With an old key (reuse, restore, a given one): how much older than the start a request's date
   /// may be; a message recorded under the same key earlier could be sent again. Covers slow clocks

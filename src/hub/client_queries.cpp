@@ -70,6 +70,14 @@ void append(std::vector<SharedBytes>& to, std::vector<SharedBytes> more) {
   to.insert(to.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
+/// An apply_reply that says ok has a result, so one without buffers had it taken away.
+bool was_dropped(const TaskRecord& record) {
+  RecordReader reader(record);
+  return record.reply && record.reply->buffer_count() == 0 &&
+         string_or(reader.column(Column::result_header), "msg_type") == "apply_reply" &&
+         string_or(reader.column(Column::result_content), "status") == "ok";
+}
+
 /// What result_reply says of one finished task.
 Json result_of(const TaskRecord& record) {
   RecordReader reader(record);
@@ -253,6 +261,20 @@ RemoteFailure ClientQueries::no_message(const std::string& msg_id, bool finished
       (finished ? std::string(" (finished, but no longer in ") + store_.name() + ")" : ""));
 }
 
+Message ClientQueries::reply_to_keep(const std::string& msg_id, Message reply) const {
+  if (options_.keep_results || reply.buffer_count() == 0 ||
+      msg_id.starts_with(resubmitted_prefix())) {
+    return reply;
+  }
+  FramesBuilder builder;
+  for (std::size_t i = reply.identity_count(); i < reply.first_buffer(); ++i) {
+    builder.add(reply.frames()[i]);
+  }
+  auto without = Message::split(builder.finish());
+  IPF_CHECK(without);
+  return std::move(*without);
+}
+
 void ClientQueries::answer(const Message& to,
                            const ResultRequest& request,
                            TimePoint now,
@@ -307,6 +329,13 @@ void ClientQueries::finish(const Message& to,
         continue;
       }
       completed.push_back(msg_id);
+      if (!then.status_only && !options_.keep_results && was_dropped(*record->second)) {
+        fail(to, "result_reply",
+             key_error("No result of " + msg_id +
+                       ": it was delivered, and results are not kept (keep_results=none)"),
+             actions);
+        return;
+      }
       if (!then.status_only) {
         content[msg_id] = result_of(*record->second);
         buffers[msg_id] = buffers_of(record->second->reply);
@@ -514,7 +543,7 @@ void ClientQueries::finish(const Message& to,
   Json mapping = Json::object();
   std::vector<ResubmitTask> tasks;
   for (const auto& msg_id : then.msg_ids) {
-    const std::string new_id = options_.session_id + "_resubmit_" + std::to_string(resubmitted_++);
+    const std::string new_id = resubmitted_prefix() + std::to_string(resubmitted_++);
     mapping[msg_id] = new_id;
     // Pending from now on, so that a client that asks at once is not told that there is no such id.
     ledger_.add(new_id, TaskQueue::task, {}, now);

@@ -36,6 +36,7 @@ class ClientQueries {
     std::size_t questions_max{1024};   ///< that wait for the store at once
     std::size_t records_max{100'000};  ///< in one db_reply
     Duration answer_timeout{std::chrono::seconds{60}};
+    bool keep_results{true};  ///< false: results that went to their client are not recorded
   };
 
   ClientQueries(Options options, const EngineTable& engines, TaskLedger& ledger, Store& store)
@@ -62,6 +63,10 @@ class ClientQueries {
   void expire(TimePoint now, HubActions& actions);
   [[nodiscard]] TimePoint next_deadline() const;
   [[nodiscard]] std::size_t waiting_count() const { return waiting_.size(); }
+
+  /// The reply as the record is to have it: without the result when that was delivered and results
+  /// are not kept. Nobody but the record waits for a resubmitted task's.
+  [[nodiscard]] Message reply_to_keep(const std::string& msg_id, Message reply) const;
 
   /// The reply that says what went wrong.
   static void fail(const Message& to,
@@ -131,6 +136,9 @@ class ClientQueries {
   /// The request as the task queue is to get it: no identities, no signature.
   [[nodiscard]] Message copy_for_resubmission(const TaskRecord& record) const;
   [[nodiscard]] RemoteFailure no_records() const;
+  [[nodiscard]] std::string resubmitted_prefix() const {
+    return options_.session_id + "_resubmit_";
+  }
   [[nodiscard]] RemoteFailure no_message(const std::string& msg_id, bool finished) const;
 
   const Options options_;

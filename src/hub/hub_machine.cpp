@@ -109,9 +109,10 @@ void HubMachine::on_event(Turn& /*turn*/, TaskAssigned& event) {
 
 void HubMachine::on_event(Turn& turn, ReplySeen& event) {
   ledger_.finish(event.msg_id, event.engine_uuid);
+  Message kept = queries_.reply_to_keep(event.msg_id, std::move(event.reply));
   store_.apply(event.msg_id, RecordReply{.engine_uuid = std::move(event.engine_uuid),
                                          .received = turn.wall,
-                                         .reply = std::move(event.reply)});
+                                         .reply = std::move(kept)});
 }
 
 void HubMachine::on_event(Turn& turn, OutputSeen& event) {

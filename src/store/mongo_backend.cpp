@@ -271,6 +271,23 @@ Result<std::vector<std::string>> MongoBackend::history() {
   return ids;
 }
 
+Result<std::vector<std::string>> MongoBackend::unfinished(std::size_t most) {
+  BsonDocument filter;
+  BSON_APPEND_NULL(filter.get(), "completed");
+  BsonDocument options;
+  BSON_APPEND_INT64(options.get(), "limit", static_cast<std::int64_t>(most));
+  bson_t projection;
+  BSON_APPEND_DOCUMENT_BEGIN(options.get(), "projection", &projection);
+  BSON_APPEND_INT32(&projection, "msg_id", 1);
+  bson_append_document_end(options.get(), &projection);
+  std::vector<std::string> ids;
+  IPF_TRY(driver_->scan(filter.get(), options.get(), [&](const bson_t* document) {
+    ids.push_back(record_of_document(document).msg_id);
+    return true;
+  }));
+  return ids;
+}
+
 Result<std::size_t> MongoBackend::remove(const std::vector<std::string>& ids) {
   constexpr std::size_t chunk = 1000;
   std::size_t removed = 0;

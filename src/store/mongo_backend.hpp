@@ -45,6 +45,7 @@ class MongoBackend final : public StoreBackend {
   Result<std::vector<TaskRecord>> find(const StoreQuery& query, std::size_t most) override;
   Result<std::size_t> drop(const DropRecords& unwanted) override;
   Result<std::vector<std::string>> history() override;
+  Result<std::vector<std::string>> unfinished(std::size_t most) override;
 
  private:
   struct Driver;

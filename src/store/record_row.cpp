@@ -2,10 +2,9 @@
 
 #include <deque>
 
-#include <simdjson.h>
-
 #include "core/check.hpp"
 #include "protocol/frames.hpp"
+#include "protocol/json_members.hpp"
 #include "protocol/json_text.hpp"
 
 namespace ipf {
@@ -56,23 +55,6 @@ std::string iso_utc(WallTime time) {
 }
 
 struct RowMaker::Parts {
-  using Object = std::optional<simdjson::dom::object>;
-
-  /// The text as an object; its members are valid until the next call with the same parser.
-  static Object object(simdjson::dom::parser& parser, std::string_view text) {
-    simdjson::dom::object found;
-    if (text.empty() || parser.parse(text).get_object().get(found) != simdjson::SUCCESS) {
-      return std::nullopt;
-    }
-    return found;
-  }
-  static std::optional<std::string_view> member(const Object& object, const char* key) {
-    std::string_view text;
-    if (!object || object->at_key(key).get_string().get(text) != simdjson::SUCCESS) {
-      return std::nullopt;
-    }
-    return text;
-  }
   std::optional<std::string_view> keep(std::string text) {
     kept.push_back(std::move(text));
     return kept.back();
@@ -86,11 +68,7 @@ struct RowMaker::Parts {
   }
   /// JSON text of any kind but null.
   std::optional<std::string_view> value(std::string_view text) {
-    simdjson::dom::element found;
-    if (text.empty() || other.parse(text).get(found) != simdjson::SUCCESS || found.is_null()) {
-      return std::nullopt;
-    }
-    return text;
+    return other.is_value(text) ? std::optional(text) : std::nullopt;
   }
   std::optional<std::string_view>& at(Column column) {
     return row.columns.at(static_cast<std::size_t>(column));
@@ -99,8 +77,8 @@ struct RowMaker::Parts {
   void reply_columns(const TaskRecord& record);
   void other_columns(const TaskRecord& record);
 
-  simdjson::dom::parser header;
-  simdjson::dom::parser other;
+  JsonMembers header;
+  JsonMembers other;
   std::deque<std::string> kept;
   RecordRow row;
 };
@@ -113,23 +91,23 @@ void RowMaker::Parts::request_columns(const TaskRecord& record) {
   const auto header_text = record.request ? record.request->header()
                            : record.reply ? record.reply->parent()
                                           : std::string_view{};
-  if (const auto found = object(header, header_text)) {
+  if (header.open(header_text)) {
     at(Column::header) = header_text;
-    at(Column::submitted) = date(member(found, "date"));
-    if (const auto session = member(found, "session")) {
+    at(Column::submitted) = date(header.text("date"));
+    if (const auto session = header.text("session")) {
       at(Column::client_uuid) = keep(std::string(*session));
     }
   }
   if (!record.request) {
     return;
   }
-  if (const auto found = object(other, record.request->metadata())) {
+  if (other.open(record.request->metadata())) {
     at(Column::metadata) = record.request->metadata();
-    if (const auto label = member(found, "label")) {
+    if (const auto label = other.text("label")) {
       at(Column::label) = keep(std::string(*label));
     }
   }
-  if (object(other, record.request->content())) {
+  if (other.open(record.request->content())) {
     at(Column::content) = record.request->content();
   }
 }
@@ -138,15 +116,15 @@ void RowMaker::Parts::reply_columns(const TaskRecord& record) {
   if (!record.reply) {
     return;
   }
-  if (const auto found = object(other, record.reply->header())) {
+  if (other.open(record.reply->header())) {
     at(Column::result_header) = record.reply->header();
-    at(Column::completed) = date(member(found, "date"));
+    at(Column::completed) = date(other.text("date"));
   }
-  if (const auto found = object(other, record.reply->metadata())) {
+  if (other.open(record.reply->metadata())) {
     at(Column::result_metadata) = record.reply->metadata();
-    at(Column::started) = date(member(found, "started"));
+    at(Column::started) = date(other.text("started"));
   }
-  if (object(other, record.reply->content())) {
+  if (other.open(record.reply->content())) {
     at(Column::result_content) = record.reply->content();
   }
 }
@@ -170,8 +148,8 @@ void RowMaker::Parts::other_columns(const TaskRecord& record) {
   at(Column::execute_result) = value(record.execute_result);
   at(Column::error) = value(record.error);
   at(Column::display_data) = value(record.display_data);
-  if (const auto found = object(other, record.execute_input)) {
-    if (const auto code = member(found, "code")) {
+  if (other.open(record.execute_input)) {
+    if (const auto code = other.text("code")) {
       at(Column::execute_input) = keep(std::string(*code));
     }
   }

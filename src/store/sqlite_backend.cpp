@@ -457,18 +457,29 @@ Result<std::vector<TaskRecord>> SqliteBackend::find(const StoreQuery& query, std
   return records;
 }
 
-Result<std::vector<std::string>> SqliteBackend::history() {
-  IPF_TRY(keep_file_sound());
+Result<std::vector<std::string>> SqliteBackend::ids_of(SqliteStatement& rows) const {
   std::vector<std::string> ids;
-  auto& list = statements_->history;
-  int status = list.step();
-  for (; status == SQLITE_ROW; status = list.step()) {
-    ids.emplace_back(list.text(0).value_or(std::string_view{}));
+  int status = rows.step();
+  for (; status == SQLITE_ROW; status = rows.step()) {
+    ids.emplace_back(rows.text(0).value_or(std::string_view{}));
   }
   const auto error = connection_->error();
-  list.reset();
+  rows.reset();
   return status == SQLITE_DONE ? Result<std::vector<std::string>>(std::move(ids))
                                : unexpected(error);
+}
+
+Result<std::vector<std::string>> SqliteBackend::history() {
+  IPF_TRY(keep_file_sound());
+  return ids_of(statements_->history);
+}
+
+Result<std::vector<std::string>> SqliteBackend::unfinished(std::size_t most) {
+  IPF_TRY(keep_file_sound());
+  auto list = connection_->prepare("SELECT msg_id FROM " + sql_name(table_) +
+                                   " WHERE completed IS NULL ORDER BY rowid DESC LIMIT ?");
+  list.bind_int(1, static_cast<std::int64_t>(most));
+  return ids_of(list);
 }
 
 Result<std::size_t> SqliteBackend::drop(const DropRecords& unwanted) {
@@ -508,13 +519,11 @@ Result<StoredTasks> SqliteBackend::load_tasks(std::size_t finished_max,
   auto list = connection_->prepare("SELECT msg_id FROM " + sql_name(table_) +
                                    " WHERE completed IS NOT NULL ORDER BY rowid DESC LIMIT ?");
   list.bind_int(1, static_cast<std::int64_t>(finished_max));
-  int status = list.step();
-  for (; status == SQLITE_ROW; status = list.step()) {
-    tasks.finished.emplace_back(list.text(0).value_or(std::string_view{}));
+  auto finished = ids_of(list);
+  if (!finished) {
+    return unexpected(finished.error());
   }
-  if (status != SQLITE_DONE) {
-    return unexpected(connection_->error());
-  }
+  tasks.finished = std::move(*finished);
   std::ranges::reverse(tasks.finished);
   const auto query = StoreQuery::parse({{"queue", "task"}, {"completed", nullptr}});
   auto unfinished = find(*query, unfinished_max);

@@ -58,6 +58,7 @@ class SqliteBackend final : public StoreBackend {
   Result<std::vector<TaskRecord>> find(const StoreQuery& query, std::size_t most) override;
   Result<std::size_t> drop(const DropRecords& unwanted) override;
   Result<std::vector<std::string>> history() override;
+  Result<std::vector<std::string>> unfinished(std::size_t most) override;
 
   [[nodiscard]] const std::string& table() const { return table_; }
   /// How SQLite searches for this query, one line for each step; for tests and the curious.
@@ -75,6 +76,8 @@ class SqliteBackend final : public StoreBackend {
   Result<void> write_in_transaction(const std::vector<RecordWrite>& records);
   Result<void> write_one(const RecordWrite& write);
   Result<void> run(SqliteStatement& statement);
+  /// The first column of the rows.
+  Result<std::vector<std::string>> ids_of(SqliteStatement& rows) const;
   /// Calls `take(statement)` for each row that matches; `take` says whether to go on.
   template <class Take>
   Result<void> scan(const StoreQuery& query, Take take);

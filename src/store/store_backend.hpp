@@ -38,6 +38,8 @@ class StoreBackend {
   virtual Result<std::vector<TaskRecord>> find(const StoreQuery& query, std::size_t most) = 0;
   virtual Result<std::size_t> drop(const DropRecords& unwanted) = 0;
   virtual Result<std::vector<std::string>> history() = 0;
+  /// msg_ids of records without a reply, at most so many of the latest.
+  virtual Result<std::vector<std::string>> unfinished(std::size_t most) = 0;
 };
 
 }  // namespace ipf

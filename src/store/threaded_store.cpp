@@ -127,6 +127,7 @@ bool ThreadedStore::has_room(TimePoint now) {
 
 void ThreadedStore::run(const std::stop_token& stop) {
   try {
+    writer_.begin(steady_now());
     while (!stop.stop_requested()) {
       wait();
       const auto now = steady_now();

@@ -113,6 +113,15 @@ void WriteBehind::mark_dirty(TimePoint now, Entries::iterator entry, bool to_end
   }
 }
 
+void WriteBehind::begin(TimePoint now) {
+  auto ids = backend_.unfinished(partial_max);
+  if (!ids) {
+    note_failure(now, ids.error());
+    return;
+  }
+  partial_.insert(ids->begin(), ids->end());
+}
+
 void WriteBehind::apply(TimePoint now, const std::string& msg_id, RecordChange change) {
   const bool is_request = std::holds_alternative<RecordRequest>(change);
   const auto known = by_id_.size();
@@ -122,7 +131,7 @@ void WriteBehind::apply(TimePoint now, const std::string& msg_id, RecordChange c
   }
   const bool was_here = by_id_.size() == known;
   const bool late = is_request && !entry->record.request && (was_here || partial_.contains(msg_id));
-  if (late) {
+  if (is_request) {
     partial_.erase(msg_id);
   }
   apply_change(entry->record, std::move(change), options_.record);

@@ -53,6 +53,9 @@ class WriteBehind {
   WriteBehind(StoreBackend& backend, const Options& options, Log& log)
       : backend_(backend), options_(options), log_(log) {}
 
+  /// Learns which records an earlier controller left unfinished: a restored one sees their requests
+  /// again, which must not wipe out what is known of them.
+  void begin(TimePoint now);
   void apply(TimePoint now, const std::string& msg_id, RecordChange change);
   StoreAnswer ask(TimePoint now, const StoreRequest& request);
   /// Commits if it is time.
@@ -103,7 +106,7 @@ class WriteBehind {
   Entries unfinished_;
   Entries finished_;
   std::unordered_map<std::string, Entries::iterator> by_id_;
-  std::unordered_set<std::string> partial_;  ///< written without a request and no longer here
+  std::unordered_set<std::string> partial_;  ///< stored, not here, and their request may come
   std::vector<RecordWrite> batch_;
   std::size_t dirty_bytes_{};
   std::size_t clean_bytes_{};

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import sqlite3
 import stat
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import ipyparallel as ipp
@@ -51,10 +54,35 @@ def recorded(rc: ipp.Client, msg_ids: list[str]) -> dict[str, dict]:
     return wait_until(found, "all records")
 
 
-@pytest.mark.parametrize("flag", KEEPING)
-def test_records_of_every_path(make_stack: StackFactory, flag: str) -> None:
+@pytest.fixture(scope="session")
+def mongo_uri() -> Iterator[str]:
+    """A MongoDB-protocol server that ends with the tests."""
+    if not shutil.which("mvn") or not shutil.which("javac"):
+        pytest.skip("apt-get install maven default-jdk-headless")
+    root = Path(__file__).parents[2]
+    jars = root / "build" / "mongo-test-server"
+    script = root / "tests" / "services" / "mongo" / "server.sh"
+    jars.parent.mkdir(exist_ok=True)
+    lock = jars.with_suffix(".lock")
+    subprocess.run(["flock", lock, script, "build", jars], check=True, timeout=120)
+    with subprocess.Popen(
+        [script, "run", jars], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout
+        assert server.stdin
+        yield server.stdout.readline().strip()
+        server.stdin.close()
+        server.wait(10)
+
+
+@pytest.mark.parametrize("flag", [*KEEPING, "--mongodb"])
+def test_records_of_every_path(
+    make_stack: StackFactory, flag: str, request: pytest.FixtureRequest
+) -> None:
     stack = make_stack()
-    rc = stack.start(2, flag)
+    uri = request.getfixturevalue("mongo_uri") if flag == "--mongodb" else "mongodb://unused/"
+    rc = stack.start(2, flag, f"--MongoDB.uri={uri}")
+    assert f"using DB backend: {flag[2:]}" in stack.controller.log.read_text().lower()
     view = rc.load_balanced_view()
     with view.temp_flags(label="balanced"):
         balanced = [view.apply_async(double, i) for i in range(3)]
@@ -122,6 +150,26 @@ def test_without_records(make_stack: StackFactory) -> None:
         with pytest.raises(RemoteError, match="NoDB backend doesn't store any data"):
             ask()
     rc.purge_hub_results("all")
+
+
+def test_results_that_were_delivered_need_not_be_kept(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    rc = stack.start(1, "--keep-results=none")
+    ar = rc[0].apply_async(double, 4)
+    assert ar.get(timeout=T) == 8
+    recorded(rc, ar.msg_ids)
+    with pytest.raises(RemoteError, match="keep_results"):
+        stack.client().get_result(ar.msg_ids[0]).get(timeout=T)
+    assert rc.resubmit(ar.msg_ids).get(timeout=T) == [8]
+
+
+def test_an_answer_has_a_limit(make_stack: StackFactory) -> None:
+    rc = make_stack().start(1, "--IPController.db_query_limit=2")
+    ids = [rc[0].apply_async(double, i).msg_ids[0] for i in range(3)]
+    wait_until(lambda: len(rc.hub_history()) == 3, "three records")
+    with pytest.raises(RemoteError, match="narrow the query"):
+        rc.db_query({})
+    assert len(rc.db_query({"msg_id": {"$in": ids[:2]}})) == 2
 
 
 def test_a_restart_keeps_the_history(make_stack: StackFactory) -> None:
@@ -201,6 +249,7 @@ def test_a_deleted_file_is_begun_anew(make_stack: StackFactory) -> None:
     [
         (["--sqlitedb"], 1, ["tasks.db", "move the file away"]),
         (["--sqlitedb", "--SQLiteDB.location=/nowhere"], 1, ["/nowhere/tasks.db"]),
+        (["--mongodb", "--MongoDB.uri=mongodb://u:secret@127.0.0.1:1/"], 1, ["127.0.0.1:1"]),
         (["--db=oracle"], 2, ["oracle", "sqlitedb"]),
         (["--nodb", "--sqlitedb"], 2, ["more than one database"]),
         (["--DictDB.cull_fraction=2"], 2, ["cull_fraction"]),
@@ -216,4 +265,5 @@ def test_a_database_that_cannot_be_used_is_named(
     assert proc.wait(15) == status
     text = proc.log.read_text()
     assert all(word in text for word in words), text
+    assert "secret" not in text
     assert not stack.connection_file("client").exists()

@@ -1,6 +1,10 @@
 #include "hub/client_queries.hpp"
 
+#include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -348,6 +352,124 @@ TEST(ClientQueriesAtTheLimit, ResubmissionIsRefusedWhenTooManyTasksArePending) {
       hub.step(RequestSeen{
                    .queue = TaskQueue::task, .msg_id = "d", .request = test::apply_request("d")})
           .empty());
+}
+
+TEST(KeepResults, AResultThatWentToItsClientIsNotKept) {
+  DictStore store;
+  test::TestHub hub(store, {.queries = {.session_id = "hub", .keep_results = false}});
+  hub.add_engine("e0");
+  hub.submit("a", TaskQueue::mux, "e0");
+  hub.finish("a", TaskQueue::mux, "e0");
+  EXPECT_EQ(store.get("a")->reply->buffer_count(), 0U);
+  EXPECT_EQ(store.get("a")->request->buffer_count(), 1U) << "it can be resubmitted";
+  EXPECT_EQ(hub.ask("result_request", {{"msg_ids", {"a"}}, {"status_only", true}}, "result_reply")
+                .at("completed"),
+            Json({"a"}));
+  const Json full = hub.ask("result_request", {{"msg_ids", {"a"}}}, "result_reply");
+  EXPECT_EQ(full.at("ename"), "KeyError");
+  EXPECT_NE(full.at("evalue").get<std::string>().find("keep_results"), std::string::npos);
+
+  const Json again = hub.ask("resubmit_request", {{"msg_ids", {"a"}}}, "resubmit_reply");
+  const auto new_id = again.at("resubmitted").at("a").get<std::string>();
+  hub.submit(new_id, TaskQueue::task, "");
+  hub.finish(new_id, TaskQueue::task, "e0");
+  EXPECT_TRUE(hub.ask("result_request", {{"msg_ids", {new_id}}}, "result_reply").contains(new_id))
+      << "who resubmits asks the hub for the result";
+}
+
+// ---- a store that answers later -----------------------------------------------------------------
+
+/// Keeps every question until the test answers it.
+class LateStore final : public Store {
+ public:
+  [[nodiscard]] const char* name() const override { return "LateDB"; }
+  [[nodiscard]] bool keeps_records() const override { return true; }
+  void apply(const std::string& msg_id, RecordChange change) override {
+    memory.apply(msg_id, std::move(change));
+  }
+  [[nodiscard]] std::optional<StoreAnswer> ask(std::uint64_t token, StoreRequest request) override {
+    questions.emplace_back(token, std::move(request));
+    return std::nullopt;
+  }
+  StoreAnswered answer(std::size_t which) {
+    return {.token = questions.at(which).first,
+            .answer = std::make_shared<StoreAnswer>(
+                *memory.ask(0, std::move(questions.at(which).second)))};
+  }
+
+  DictStore memory;
+  std::vector<std::pair<std::uint64_t, StoreRequest>> questions;
+};
+
+class LateAnswers : public testing::Test {
+ protected:
+  void SetUp() override {
+    hub.add_engine("e0");
+    hub.submit("a", TaskQueue::mux, "e0");
+    hub.finish("a", TaskQueue::mux, "e0");
+  }
+  static Json content(const HubActions& actions) {
+    return parsed(only<SendHubReply>(actions).content);
+  }
+
+  LateStore store;
+  test::TestHub hub{
+      store,
+      {.queries = {.session_id = "hub", .questions_max = 3, .answer_timeout = test::ms(1000)}}};
+};
+
+TEST_F(LateAnswers, AReplyIsMadeWhenTheAnswerComesInAnyOrder) {
+  EXPECT_TRUE(hub.request("history_request", Json::object(), "first").empty());
+  EXPECT_TRUE(hub.request("db_request", {{"query", Json::object()}}, "second").empty());
+  EXPECT_TRUE(hub.request("resubmit_request", {{"msg_ids", {"a"}}}, "third").empty());
+  EXPECT_EQ(hub.machine().ledger().pending_count(), 0U);
+  const auto resubmitted = hub.step(store.answer(2));
+  EXPECT_EQ(only<SendHubReply>(resubmitted).request.identity(0), "third");
+  EXPECT_EQ(only<SendHubReply>(resubmitted).msg_type, "resubmit_reply");
+  EXPECT_EQ(only<ResubmitTask>(resubmitted).new_msg_id, "hub_resubmit_0");
+  EXPECT_EQ(hub.machine().ledger().pending_count(), 1U);
+  EXPECT_EQ(content(hub.step(store.answer(0))).at("history"), Json({"a"}));
+  EXPECT_EQ(content(hub.step(store.answer(1))).at("records").at(0).at("resubmitted"),
+            "hub_resubmit_0");
+}
+
+TEST_F(LateAnswers, AFailureOfTheStoreIsAnErrorReply) {
+  hub.request("db_request", {{"query", Json::object()}});
+  const auto token = store.questions.at(0).first;
+  StoreAnswer failed;
+  failed.failure = Error{ErrorCode::io, "the disk is gone"};
+  const auto actions = hub.step(
+      StoreAnswered{.token = token, .answer = std::make_shared<StoreAnswer>(std::move(failed))});
+  EXPECT_EQ(only<SendHubReply>(actions).msg_type, "db_reply");
+  EXPECT_EQ(content(actions).at("ename"), "RuntimeError");
+  EXPECT_EQ(content(actions).at("evalue"), "the disk is gone");
+}
+
+TEST_F(LateAnswers, ASilentStoreIsAnErrorReplyInTheEndAndItsLateAnswerIsNothing) {
+  hub.request("history_request", Json::object());
+  EXPECT_TRUE(hub.wait(999).empty());
+  const auto actions = hub.wait(2);
+  EXPECT_EQ(content(actions).at("ename"), "RuntimeError");
+  EXPECT_NE(content(actions).at("evalue").get<std::string>().find("LateDB"), std::string::npos);
+  EXPECT_TRUE(hub.step(store.answer(0)).empty());
+}
+
+TEST_F(LateAnswers, AQuestionTooManyIsRefused) {
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(hub.request("history_request", Json::object()).empty());
+  }
+  EXPECT_EQ(content(hub.request("history_request", Json::object())).at("ename"), "RuntimeError");
+  EXPECT_EQ(store.questions.size(), 3U);
+  hub.step(store.answer(1));
+  EXPECT_TRUE(hub.request("history_request", Json::object()).empty()) << "there is room again";
+}
+
+TEST_F(LateAnswers, APollForPendingTasksAsksNoStore) {
+  hub.submit("b", TaskQueue::mux, "e0");
+  EXPECT_EQ(
+      hub.ask("result_request", {{"msg_ids", {"a", "b"}}, {"status_only", true}}, "result_reply"),
+      parsed(R"({"status": "ok", "pending": ["b"], "completed": ["a"]})"));
+  EXPECT_TRUE(store.questions.empty());
 }
 
 }  // namespace

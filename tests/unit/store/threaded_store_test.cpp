@@ -50,6 +50,9 @@ class SlowBackend final : public StoreBackend {
   }
   Result<std::size_t> drop(const DropRecords& /*unwanted*/) override { return std::size_t{0}; }
   Result<std::vector<std::string>> history() override { return std::vector<std::string>{}; }
+  Result<std::vector<std::string>> unfinished(std::size_t /*most*/) override {
+    return std::vector<std::string>{};
+  }
 
  private:
   Gate& gate_;
@@ -63,17 +66,16 @@ class ThreadedStoreTest : public testing::Test {
   test::StoreLog log;
   std::unique_ptr<ThreadedStore> store = std::make_unique<ThreadedStore>(
       std::make_unique<SlowBackend>(gate),
-      ThreadedStore::Options{.writing = {.commit_every = ms(1)},
-                             .changes_max = 10,
-                             .stall_limit = ms(5000)},
+      ThreadedStore::Options{
+          .writing = {.commit_every = ms(1)}, .changes_max = 10, .stall_limit = ms(5000)},
       log);
 
   void fill(int count) {
     for (int i = 0; i < count; ++i) {
-      store->apply("t" + std::to_string(next++),
-                   RecordRequest{.queue = TaskQueue::task,
-                                 .engine_uuid = {},
-                                 .request = test::apply_request("x")});
+      store->apply(
+          "t" + std::to_string(next++),
+          RecordRequest{
+              .queue = TaskQueue::task, .engine_uuid = {}, .request = test::apply_request("x")});
     }
     store->flush();
   }

@@ -69,6 +69,16 @@ class FakeBackend final : public StoreBackend {
     return ids;
   }
 
+  Result<std::vector<std::string>> unfinished(std::size_t /*most*/) override {
+    Names ids;
+    for (const auto& [msg_id, row] : rows) {
+      if (!row.reply) {
+        ids.push_back(msg_id);
+      }
+    }
+    return ids;
+  }
+
   std::map<std::string, TaskRecord> rows;
   bool broken{false};
   bool read_only{false};
@@ -82,9 +92,9 @@ class WriteBehindTest : public testing::Test {
   void TearDown() override { writer.check_invariants(); }
 
   void request(const std::string& msg_id) {
-    apply(msg_id, RecordRequest{.queue = TaskQueue::task,
-                                .engine_uuid = {},
-                                .request = test::apply_request(msg_id)});
+    apply(msg_id,
+          RecordRequest{
+              .queue = TaskQueue::task, .engine_uuid = {}, .request = test::apply_request(msg_id)});
   }
   void reply(const std::string& msg_id) {
     apply(msg_id, RecordReply{.engine_uuid = "e",
@@ -92,8 +102,9 @@ class WriteBehindTest : public testing::Test {
                               .reply = test::apply_reply(msg_id, "e")});
   }
   void print(const std::string& msg_id, const std::string& text) {
-    apply(msg_id, RecordOutput{.msg_type = "stream",
-                               .output = test::output(dump_json({{"name", "stdout"}, {"text", text}}))});
+    apply(msg_id,
+          RecordOutput{.msg_type = "stream",
+                       .output = test::output(dump_json({{"name", "stdout"}, {"text", text}}))});
   }
   void apply(const std::string& msg_id, RecordChange change) {
     writer.apply(now, msg_id, std::move(change));
@@ -213,7 +224,9 @@ TEST_F(WriteBehindTest, WhileTheDiskIsFullQuestionsKnowWhatIsInMemory) {
   const auto found = writer.ask(now, FindRecords{.query = {}, .records_max = 9});
   ASSERT_EQ(found.records.size(), 2U) << "each once";
   EXPECT_TRUE(found.records[0].reply || found.records[1].reply);
-  EXPECT_EQ(writer.ask(now, FindRecords{.query = StoreQuery::completed(), .records_max = 9}).records.size(), 1U);
+  EXPECT_EQ(writer.ask(now, FindRecords{.query = StoreQuery::completed(), .records_max = 9})
+                .records.size(),
+            1U);
   EXPECT_EQ(writer.ask(now, ListHistory{}).history, (Names{"a", "b"}));
   EXPECT_TRUE(writer.ask(now, DropRecords{.msg_ids = {"a"}}).failure) << "never silence";
 }
@@ -254,6 +267,20 @@ TEST_F(WriteBehindTest, TheMemoryIsBoundedWhileTheDiskIsFull) {
   backend.read_only = false;
   wait(400);
   EXPECT_EQ(log.count(LogLevel::warning, "9 task records were lost"), 1U);
+}
+
+TEST_F(WriteBehindTest, ARestoredControllerSeesARequestAgain) {
+  request("a");
+  print("a", "before the crash ");
+  wait(50);
+  WriteBehind restored(backend, {.commit_every = ms(50)}, log);
+  restored.begin(now);
+  restored.apply(
+      now, "a",
+      RecordRequest{
+          .queue = TaskQueue::task, .engine_uuid = {}, .request = test::apply_request("a")});
+  restored.finish(now);
+  EXPECT_EQ(backend.rows.at("a").stdout_text.text, "before the crash ");
 }
 
 TEST_F(WriteBehindTest, TheEndWritesEverything) {
