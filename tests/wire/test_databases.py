@@ -82,7 +82,7 @@ def test_records_of_every_path(
     stack = make_stack()
     uri = request.getfixturevalue("mongo_uri") if flag == "--mongodb" else "mongodb://unused/"
     rc = stack.start(2, flag, f"--MongoDB.uri={uri}")
-    assert f"using DB backend: {flag[2:]}" in stack.controller.log.read_text().lower()
+    assert f"using db backend: {flag[2:]}" in stack.controller.log.read_text().lower()
     view = rc.load_balanced_view()
     with view.temp_flags(label="balanced"):
         balanced = [view.apply_async(double, i) for i in range(3)]
