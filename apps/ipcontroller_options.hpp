@@ -39,8 +39,14 @@ void declare_options(CLI::App& app, ControllerArguments& to);
 /// Those about keys and limits for strangers; a part of declare_options().
 void declare_security_options(CLI::App& app, ControllerArguments& to);
 
+/// Those about restarts and about what waits; a part of declare_options().
+void declare_restart_options(CLI::App& app, ControllerArguments& to);
+
 /// Those about task records and their database; a part of declare_options().
 void declare_database_options(CLI::App& app, ControllerArguments& to);
+
+/// The database that the options name; an Error if there is none or more than one.
+Result<StoreOptions> resolve_store(const ControllerArguments& from);
 
 /// What the command line and the environment say, in the form that the controller takes.
 Result<ControllerOptions> resolve_options(ControllerArguments& from);
