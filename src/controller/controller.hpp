@@ -33,9 +33,9 @@ struct ControllerOptions {
   bool reuse{false};           ///< take ports and key from existing files and keep them at exit
   /// Go on where the last controller of this profile and cluster id was: its engines, its queue.
   bool restore{false};
-  bool journal{false};   ///< write the task queue to disk, so that a later one can restore it
+  bool journal{false};        ///< write the task queue to disk, so that a later one can restore it
   Backlog::Limits backlog{};  ///< of unanswered load-balanced requests
-  bool keep_results{true};  ///< false: results that went to their client are not recorded
+  bool keep_results{true};    ///< false: results that went to their client are not recorded
   std::size_t db_query_limit{100'000};  ///< most records in one answer
   StoreOptions store{};  ///< an SQLite file without directory is in the profile directory
   /// With an old key (reuse, restore, a given one): how much older than the start a request's date

@@ -21,8 +21,8 @@
 #include "net/zmtp_router.hpp"
 #include "protocol/header_reader.hpp"
 #include "protocol/session.hpp"
-#include "scheduler/task_key.hpp"
 #include "scheduler/backlog.hpp"
+#include "scheduler/task_key.hpp"
 #include "scheduler/task_machine.hpp"
 
 namespace ipf {

@@ -14,8 +14,8 @@ namespace {
 
 Unexpected io_error(const std::filesystem::path& directory) {
   const int code = errno;
-  return unexpected(ErrorCode::io, "cannot move data to disk in " + directory.string() + ": " +
-                                       errno_text(code));
+  return unexpected(ErrorCode::io,
+                    "cannot move data to disk in " + directory.string() + ": " + errno_text(code));
 }
 
 bool write_all(int fd, std::string_view bytes) {

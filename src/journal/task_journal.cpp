@@ -14,9 +14,9 @@ namespace ipf {
 
 namespace {
 
-// The file is `magic`, then records: u32 size of what follows, u8 kind, texts as u32 size and bytes,
-// messages as u32 number of frames and each frame as a text. Native byte order: a journal is read
-// on a machine like the one that wrote it.
+// The file is `magic`, then records: u32 size of what follows, u8 kind, texts as u32 size and
+// bytes, messages as u32 number of frames and each frame as a text. Native byte order: a journal is
+// read on a machine like the one that wrote it.
 constexpr std::string_view magic = "ipyfleet task journal 1\n";
 constexpr char kind_submitted = 'S';
 constexpr char kind_assigned = 'A';
@@ -157,8 +157,9 @@ Result<void> collect(const std::filesystem::path& path, Collected& out) {
   }
   if (!std::string_view(bytes).starts_with(magic)) {
     return unexpected(ErrorCode::malformed,
-                      path.string() + " is no task journal of this version; remove it, or start "
-                                      "without --restore");
+                      path.string() +
+                          " is no task journal of this version; remove it, or start "
+                          "without --restore");
   }
   Reader reader(std::string_view(bytes).substr(magic.size()));
   while (!reader.at_end()) {
@@ -178,8 +179,8 @@ std::filesystem::path with_suffix(const std::filesystem::path& path, const char*
 Result<int> create_file(const std::filesystem::path& path) {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) {
-    return unexpected(ErrorCode::io, "cannot create the task journal " + path.string() + ": " +
-                                         errno_text(errno));
+    return unexpected(ErrorCode::io,
+                      "cannot create the task journal " + path.string() + ": " + errno_text(errno));
   }
   return fd;
 }
@@ -386,8 +387,8 @@ Result<void> TaskJournal::adopt(int fd, std::size_t size, TimePoint now) {
   std::filesystem::rename(with_suffix(path_, ".new"), path_, error);
   if (error) {
     close(fd);
-    return unexpected(ErrorCode::io, "cannot replace the task journal " + path_.string() + ": " +
-                                         error.message());
+    return unexpected(ErrorCode::io,
+                      "cannot replace the task journal " + path_.string() + ": " + error.message());
   }
   if (fd_ >= 0) {
     close(fd_);

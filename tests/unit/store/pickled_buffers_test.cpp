@@ -29,21 +29,32 @@ TEST(PickledBuffers, ComeBack) {
 
 TEST(PickledBuffers, AreWhatPythonReads) {
   // python3 -c "import pickle; print(pickle.loads(bytes.fromhex('...')))" gives [b'ab', b''].
-  const char expected[] = "\x80\x05](C\x02" "abC\x00" "e.";  // NOLINT(modernize-avoid-c-arrays)
+  const char expected[] =
+      "\x80\x05](C\x02"
+      "abC\x00"
+      "e.";  // NOLINT(modernize-avoid-c-arrays)
   EXPECT_EQ(pickle_buffers({"ab", ""}), bytes_of(expected, sizeof(expected) - 1));
 }
 
 TEST(PickledBuffers, ReadsWhatPythonWrites) {
   // pickle.dumps([b'ab', x, x], protocol) with x = b'xyz', for the protocols 4 and 3.
   const char four[] =  // NOLINT(modernize-avoid-c-arrays)
-      "\x80\x04\x95\x14\x00\x00\x00\x00\x00\x00\x00]\x94(C\x02" "ab\x94" "C\x03xyz\x94h\x02" "e.";
+      "\x80\x04\x95\x14\x00\x00\x00\x00\x00\x00\x00]\x94(C\x02"
+      "ab\x94"
+      "C\x03xyz\x94h\x02"
+      "e.";
   const char three[] =  // NOLINT(modernize-avoid-c-arrays)
-      "\x80\x03]q\x00(C\x02" "abq\x01" "C\x03xyzq\x02h\x02" "e.";
+      "\x80\x03]q\x00(C\x02"
+      "abq\x01"
+      "C\x03xyzq\x02h\x02"
+      "e.";
   // pickle.dumps([b'ab'], 5)
   const char single[] =  // NOLINT(modernize-avoid-c-arrays)
-      "\x80\x05\x95\x0a\x00\x00\x00\x00\x00\x00\x00]\x94" "C\x02" "ab\x94" "a.";
-  for (const auto pickle :
-       {bytes_of(four, sizeof(four) - 1), bytes_of(three, sizeof(three) - 1)}) {
+      "\x80\x05\x95\x0a\x00\x00\x00\x00\x00\x00\x00]\x94"
+      "C\x02"
+      "ab\x94"
+      "a.";
+  for (const auto pickle : {bytes_of(four, sizeof(four) - 1), bytes_of(three, sizeof(three) - 1)}) {
     const auto buffers = unpickle_buffers(pickle);
     ASSERT_TRUE(buffers) << buffers.error().message;
     EXPECT_EQ(*buffers, (Views{"ab", "xyz", "xyz"}));
@@ -61,8 +72,12 @@ TEST(PickledBuffers, NothingElseIsReadAndNothingIsCutOff) {
   // os.system as pickle knows it.
   EXPECT_FALSE(unpickle_buffers("\x80\x05\x8c\x05posix\x94\x8c\x06system\x94\x93."));
   EXPECT_FALSE(unpickle_buffers("\x80\x05](]e."));
-  EXPECT_FALSE(unpickle_buffers("\x80\x05]h\x07" "a."));
-  EXPECT_FALSE(unpickle_buffers("\x80\x05]B\xff\xff\xff\xff" "a."));
+  EXPECT_FALSE(
+      unpickle_buffers("\x80\x05]h\x07"
+                       "a."));
+  EXPECT_FALSE(
+      unpickle_buffers("\x80\x05]B\xff\xff\xff\xff"
+                       "a."));
 }
 
 }  // namespace

@@ -21,9 +21,9 @@ using Names = std::vector<std::string>;
 
 TaskRecord record(const std::string& msg_id, bool done, TaskQueue queue = TaskQueue::task) {
   TaskRecord out{.msg_id = msg_id};
-  apply_change(out,
-               RecordRequest{.queue = queue, .engine_uuid = {}, .request = test::apply_request(msg_id)},
-               {});
+  apply_change(
+      out, RecordRequest{.queue = queue, .engine_uuid = {}, .request = test::apply_request(msg_id)},
+      {});
   if (done) {
     apply_change(out,
                  RecordReply{.engine_uuid = "e",
@@ -67,17 +67,19 @@ TEST_F(SqliteBackendTest, TheFileIsTheOwnersOnlyFromTheBeginning) {
   const auto backend = open();
   ASSERT_TRUE(write(*backend, {record("a", true)}));
   for (const auto* name : {"tasks.db", "tasks.db-wal", "tasks.db-shm"}) {
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(stat((directory / name).c_str(), &status), 0) << name;
     EXPECT_EQ(status.st_mode & 0777U, 0600U) << name;
   }
 }
 
 TEST_F(SqliteBackendTest, AFileThatOthersMayReadIsRestricted) {
-  { std::ofstream(options.file) << ""; }
+  {
+    std::ofstream(options.file) << "";
+  }
   chmod(options.file.c_str(), 0644);
   open();
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(stat(options.file.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777U, 0600U);
 }
@@ -91,8 +93,9 @@ TEST_F(SqliteBackendTest, ALinkIsNotFollowed) {
 TEST_F(SqliteBackendTest, ARestartKeepsTheHistory) {
   {
     const auto backend = open();
-    ASSERT_TRUE(write(*backend, {record("a", true), record("b", false), record("m", false, TaskQueue::mux),
-                                 record("c", true), record("d", false)}));
+    ASSERT_TRUE(
+        write(*backend, {record("a", true), record("b", false), record("m", false, TaskQueue::mux),
+                         record("c", true), record("d", false)}));
   }
   const auto backend = open();
   EXPECT_EQ(*backend->history(), (Names{"a", "b", "m", "c", "d"}));
@@ -108,8 +111,9 @@ TEST_F(SqliteBackendTest, ARestartKeepsTheHistory) {
 }
 
 TEST_F(SqliteBackendTest, ATableOfAnotherShapeIsLeftAlone) {
-  as_another_process("CREATE TABLE \"ipython-tasks\" (msg_id text PRIMARY KEY, other text);"
-                     "INSERT INTO \"ipython-tasks\" VALUES ('a', 'b')");
+  as_another_process(
+      "CREATE TABLE \"ipython-tasks\" (msg_id text PRIMARY KEY, other text);"
+      "INSERT INTO \"ipython-tasks\" VALUES ('a', 'b')");
   const auto backend = open();
   EXPECT_EQ(backend->table(), "ipython-tasks_1");
   EXPECT_TRUE(write(*backend, {record("a", true)}));
@@ -125,7 +129,9 @@ TEST_F(SqliteBackendTest, ATableNameIsOnlyAName) {
 }
 
 TEST_F(SqliteBackendTest, WhatIsNoDatabaseIsRefusedWithItsName) {
-  { std::ofstream(options.file) << std::string(5000, 'x'); }
+  {
+    std::ofstream(options.file) << std::string(5000, 'x');
+  }
   const auto backend = SqliteBackend::open(options, log);
   ASSERT_FALSE(backend);
   EXPECT_NE(backend.error().message.find(options.file.string()), std::string::npos);
@@ -213,15 +219,17 @@ TEST_F(SqliteBackendTest, AFullDiskIsAnErrorAndNoDamage) {
   }
   EXPECT_TRUE(write(*backend, many));
   EXPECT_EQ(backend->history()->size(), 501U);
-  as_another_process("SELECT CASE (SELECT integrity_check FROM pragma_integrity_check) WHEN 'ok' "
-                     "THEN 1 ELSE abs(-9223372036854775808) END");
+  as_another_process(
+      "SELECT CASE (SELECT integrity_check FROM pragma_integrity_check) WHEN 'ok' "
+      "THEN 1 ELSE abs(-9223372036854775808) END");
 }
 
 TEST_F(SqliteBackendTest, AQueryByAnIndexedColumnReadsTheIndex) {
   const auto backend = open();
-  for (const auto* query : {R"({"engine_uuid": "e"})", R"({"submitted": {"$gt": "2026-11-21T01:40:35Z"}})",
-                            R"({"completed": null})", R"({"label": "x"})", R"({"client_uuid": "c"})",
-                            R"({"queue": "mux"})", R"({"msg_id": "m"})"}) {
+  for (const auto* query :
+       {R"({"engine_uuid": "e"})", R"({"submitted": {"$gt": "2026-11-21T01:40:35Z"}})",
+        R"({"completed": null})", R"({"label": "x"})", R"({"client_uuid": "c"})",
+        R"({"queue": "mux"})", R"({"msg_id": "m"})"}) {
     const auto plan = backend->explain(*StoreQuery::parse(test::parsed(query)));
     EXPECT_EQ(plan.find("SCAN t"), std::string::npos) << query << ": " << plan;
     EXPECT_NE(plan.find("SEARCH t USING"), std::string::npos) << query << ": " << plan;

@@ -76,7 +76,8 @@ class AskedStore {
       return std::move(*at_once);
     }
     std::unique_lock lock(mutex_);
-    if (!arrived_.wait_for(lock, std::chrono::seconds(20), [&] { return answers_.contains(token); })) {
+    if (!arrived_.wait_for(lock, std::chrono::seconds(20),
+                           [&] { return answers_.contains(token); })) {
       ADD_FAILURE() << "the store did not answer";
       return {};
     }
