@@ -46,7 +46,8 @@ TaskMachine::Engine* TaskMachine::release(TimePoint now, Task& task) {
   if (engine.load.load == 0) {
     engine.used.clear();  // rounding errors of fractions end here
   }
-  if (was_first && engine.oldest != nullptr) {
+  // One that was seen to start (outputs overtake replies) has its clock, or its signal, already.
+  if (was_first && engine.oldest != nullptr && !engine.oldest->started) {
     begin_run(now, *engine.oldest);
   }
   return &engine;

@@ -154,12 +154,20 @@ bool TaskMachine::hopeless(const Task& task) const {
 }
 
 bool TaskMachine::any_engine_for(const Task& task) const {
-  const auto here = [&](EngineKey key) { return slots_.contains(key) && task.may_use(key); };
+  const auto here = [&](EngineKey key) {
+    const auto slot = slots_.find(key);
+    return slot != slots_.end() && task.may_use(key) &&
+           (task.shape == nullptr || engines_[slot->second].could_hold(*task.shape->need));
+  };
   if (task.has_targets) {
     return std::any_of(task.targets.begin(), task.targets.end(), here);
   }
   if (task.has_follow) {
     return std::any_of(task.follow_engines.begin(), task.follow_engines.end(), here);
+  }
+  if (task.shape != nullptr) {
+    return std::any_of(with_resources_.begin(), with_resources_.end(),
+                       [&](EngineSlot slot) { return here(engines_[slot].key); });
   }
   // Excluded engines are few: some other engine exists if more are alive than those excluded.
   std::vector<EngineKey> excluded(task.excluded);
