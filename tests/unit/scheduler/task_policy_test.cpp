@@ -190,11 +190,17 @@ TEST(TaskResources, TargetsAndRetriesWorkWithThem) {
   EXPECT_EQ(tasks.succeed("t", "a").back(), "assign u to a");
 }
 
-TEST(TaskResources, ATargetThatLeavesIsNoticedThoughItHadTooLittle) {
+TEST(TaskResources, TargetsThatCanNeverHoldTheTaskAreImpossible) {
   TestTasks tasks;
-  tasks.join("a");
-  tasks.submit("t", {.targets = {"a"}, .resources = {{"gpu", 1}}});
-  EXPECT_EQ(tasks.leave("a"), Lines{"fail t: ImpossibleDependency"});
+  tasks.join("small");
+  tasks.join("large", {{"gpu", 1}});
+  EXPECT_EQ(tasks.submit("t", {.targets = {"small"}, .resources = {{"gpu", 1}}}),
+            (Lines{"note t", "fail t: ImpossibleDependency"}));
+  EXPECT_EQ(tasks.submit("u", {.targets = {"large"}, .resources = {{"gpu", 1}}}),
+            Lines{"send u to large"});
+  EXPECT_EQ(tasks.submit("v", {.targets = {"small", "large"}, .resources = {{"gpu", 1}}}),
+            Lines{"note v"});
+  EXPECT_EQ(tasks.leave("large"), Lines{"fail v: ImpossibleDependency"});
 }
 
 TEST(TaskResources, TooManyDifferentOnesAreRefused) {
