@@ -310,6 +310,7 @@ ConnectionInfo basic_info(const ControllerOptions& options, const std::string& k
 }  // namespace
 
 Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& options, Log& log) {
+  drop_driver_counters();
   IPF_TRY(check_exposure(options));
   IPF_TRY(make_profile(options.paths));
   auto lock = InstanceLock::take(options.paths.pid() /

@@ -1,5 +1,8 @@
 #include "store/open_store.hpp"
 
+#include <string>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <utility>
 
 namespace ipf {
@@ -18,6 +21,10 @@ Result<std::unique_ptr<Store>> threaded(Result<std::unique_ptr<Backend>> backend
 }
 
 }  // namespace
+
+void drop_driver_counters() {
+  shm_unlink(("/mongoc-" + std::to_string(getpid())).c_str());
+}
 
 Result<std::unique_ptr<Store>> open_store(const StoreOptions& options, Log& log) {
   switch (options.kind) {
