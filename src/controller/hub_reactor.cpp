@@ -224,7 +224,7 @@ void HubReactor::perform(AnnounceEngine& action) const {
   links_.to_tasks(announced);
 }
 
-void HubReactor::perform(RetireEngine& action) {
+void HubReactor::perform(RetireEngine& action) const {
   const EngineRetired retired{.id = action.id, .uuid = action.uuid, .silent = action.silent};
   links_.to_relays(retired);
   if (!action.silent) {  // else the relay passes it on, behind what it saw the engine begin

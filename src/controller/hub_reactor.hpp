@@ -70,7 +70,7 @@ class HubReactor {
   void perform(SendHubReply& action);
   void perform(PublishNotification& action);
   void perform(AnnounceEngine& action) const;
-  void perform(RetireEngine& action);
+  void perform(RetireEngine& action) const;
   void perform(ExplainTasks& action) const;
   void perform(SuspectEngine& action) const;
   void perform(TrustEngine& action) const;

@@ -95,6 +95,7 @@ class Store {
 
   // What only slow stores need.
   /// Begins to work; `sink` takes the later answers and may be called by any thread.
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): those that need it keep it
   virtual void start(AnswerSink /*sink*/) {}
   /// Writes what is left, within a bound, and calls the sink no more.
   virtual void stop() {}

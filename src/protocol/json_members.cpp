@@ -1,6 +1,5 @@
 #include "protocol/json_members.hpp"
 
-#include <cstddef>
 #include <utility>
 
 #include <simdjson.h>

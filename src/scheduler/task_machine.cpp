@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <utility>
 
-#include "core/check.hpp"
 
 namespace ipf {
 

@@ -11,11 +11,11 @@ namespace ipf {
 
 namespace {
 
-template <auto destroy>
+template <auto Destroy>
 struct Destroyer {
   template <class T>
   void operator()(T* object) const {
-    destroy(object);
+    Destroy(object);
   }
 };
 using Uri = std::unique_ptr<mongoc_uri_t, Destroyer<mongoc_uri_destroy>>;

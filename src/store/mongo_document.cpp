@@ -53,39 +53,41 @@ void append_members(bson_t* to, const Json& value) {
 
 void append_json(bson_t* to, std::string_view key, const Json& value) {
   const int size = length(key);
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): always together with its size
+  const char* name = key.data();
   switch (value.type()) {
     case Json::value_t::object:
     case Json::value_t::array: {
       bson_t child;
       const bool object = value.is_object();
-      object ? bson_append_document_begin(to, key.data(), size, &child)
-             : bson_append_array_begin(to, key.data(), size, &child);
+      object ? bson_append_document_begin(to, name, size, &child)
+             : bson_append_array_begin(to, name, size, &child);
       append_members(&child, value);
       object ? bson_append_document_end(to, &child) : bson_append_array_end(to, &child);
       break;
     }
     case Json::value_t::string: {
       const auto& text = value.get_ref<const std::string&>();
-      bson_append_utf8(to, key.data(), size, text.data(), length(text));
+      bson_append_utf8(to, name, size, text.data(), length(text));
       break;
     }
     case Json::value_t::boolean:
-      bson_append_bool(to, key.data(), size, value.get<bool>());
+      bson_append_bool(to, name, size, value.get<bool>());
       break;
     case Json::value_t::number_unsigned:
       if (value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max()) {
-        bson_append_double(to, key.data(), size, value.get<double>());
+        bson_append_double(to, name, size, value.get<double>());
         break;
       }
       [[fallthrough]];
     case Json::value_t::number_integer:
-      bson_append_int64(to, key.data(), size, value.get<std::int64_t>());
+      bson_append_int64(to, name, size, value.get<std::int64_t>());
       break;
     case Json::value_t::number_float:
-      bson_append_double(to, key.data(), size, value.get<double>());
+      bson_append_double(to, name, size, value.get<double>());
       break;
     default:
-      bson_append_null(to, key.data(), size);
+      bson_append_null(to, name, size);
   }
 }
 

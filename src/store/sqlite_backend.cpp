@@ -362,8 +362,9 @@ TaskRecord SqliteBackend::record_at(SqliteStatement& statement) const {
   }
   const auto buffers_at = [&](Column column) {
     const auto blob = statement.blob(place_of(column));
-    auto buffers = blob ? unpickle_buffers(*blob)
-                        : Result<std::vector<std::string_view>>(std::vector<std::string_view>{});
+    const auto buffers =
+        blob ? unpickle_buffers(*blob)
+             : Result<std::vector<std::string_view>>(std::vector<std::string_view>{});
     return buffers.value_or(std::vector<std::string_view>{});
   };
   return record_of_row(row, buffers_at(Column::buffers), buffers_at(Column::result_buffers));

@@ -161,7 +161,8 @@ void SqliteConnection::set_busy_wait(int milliseconds) {
 
 Error SqliteConnection::error() const {
   const int code = sqlite3_errcode(database_);
-  std::string text = "the database " + file_.string() + " fails: " + sqlite3_errmsg(database_);
+  const std::string text =
+      "the database " + file_.string() + " fails: " + sqlite3_errmsg(database_);
   switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:

@@ -109,7 +109,7 @@ class ConditionWriter {
       for (std::size_t i = 1; i < texts.size(); ++i) {
         sql += ",?";
       }
-      sql += ")";
+      sql += ')';
     }
     values_.insert(values_.end(), std::make_move_iterator(texts.begin()),
                    std::make_move_iterator(texts.end()));
