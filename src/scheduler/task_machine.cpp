@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <utility>
 
-
 namespace ipf {
 
 namespace {
