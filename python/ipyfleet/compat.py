@@ -366,7 +366,10 @@ class _OverlayFinder:
 
     def exec_module(self, module: ModuleType) -> None:
         ours = _table[module.__name__]
-        module.__dict__.update(_state="overlay", _ours=ours, _seen=set(), **ours)
+        # C code of Python that imports something (the compiler does, for a name that is not ASCII)
+        # looks for __builtins__ in the globals of the caller.
+        module.__dict__.update(__builtins__=builtins.__dict__, _state="overlay", _ours=ours)
+        module.__dict__.update(_seen=set(), **ours)
         if module.__name__ in _PACKAGES:
             real = _real_spec(module.__name__)
             module.__path__ = list(real.submodule_search_locations or ()) if real else []

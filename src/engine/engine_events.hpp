@@ -23,6 +23,8 @@ using RequestToken = Id<struct RequestTokenTag, std::uint64_t>;
 enum class RequestKind {
   apply,    ///< Python, `shell.apply`
   execute,  ///< Python, `shell.execute`
+  inquiry,  ///< Python, `shell.answer`: complete, inspect, history...
+  notice,   ///< Python, `shell.answer`, without a reply: messages of comms
   native,   ///< the reactor itself, in its turn: kernel_info and everything that is not supported
 };
 

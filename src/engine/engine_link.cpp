@@ -90,7 +90,8 @@ void EngineLink::publish(const Published& message) {
   lend(message.buffers, buffers_);
   iopub_->send(session_.make({.type = message.msg_type,
                               .parent = message.parent.bytes.empty() ? "{}" : message.parent.bytes,
-                              .metadata = message.metadata,
+                              .metadata = message.metadata.empty() ? identity_->metadata()
+                                                                   : std::string_view(message.metadata),
                               .content = message.content,
                               .identities = identities,
                               .buffers = buffers_},

@@ -20,6 +20,11 @@ std::string seconds_text(Duration duration) {
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(duration).count()) + " s";
 }
 
+/// Native requests are answered at once, and nobody could be told of the end of a notice.
+bool can_be_aborted(RequestKind kind) {
+  return kind != RequestKind::native && kind != RequestKind::notice;
+}
+
 }  // namespace
 
 void EngineMachine::AbortIds::add(const std::string& id, std::size_t most) {
@@ -189,7 +194,7 @@ void EngineMachine::on_event(const RequestArrived& event) {
   if (phase_ == Phase::stopping) {
     return;
   }
-  if (event.kind != RequestKind::native && !abort_ids_.empty() && abort_ids_.take(event.msg_id)) {
+  if (can_be_aborted(event.kind) && !abort_ids_.empty() && abort_ids_.take(event.msg_id)) {
     answer_aborted(event.token);
     return;
   }
@@ -298,7 +303,7 @@ void EngineMachine::abort_queued(const std::vector<std::string>& msg_ids) {
   std::vector<RequestToken> aborted;
   std::erase_if(queue_, [&](const Queued& queued) {
     const bool hit =
-        queued.kind != RequestKind::native && (wanted.empty() || wanted.contains(queued.msg_id));
+        can_be_aborted(queued.kind) && (wanted.empty() || wanted.contains(queued.msg_id));
     if (hit) {
       aborted.push_back(queued.token);
       found.insert(queued.msg_id);

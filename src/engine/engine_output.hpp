@@ -24,7 +24,7 @@ struct Published {
   std::string msg_type{};
   std::string topic{};  ///< the suffix behind `engine.<id>.`
   std::string content{};
-  std::string metadata{"{}"};
+  std::string metadata{};  ///< empty: what names this engine
   Frames buffers{};
   SharedBytes parent{};  ///< the header of the request it belongs to; may be empty
 };

@@ -35,7 +35,22 @@ RequestKind kind_of(std::string_view msg_type) {
   if (msg_type == "apply_request") {
     return RequestKind::apply;
   }
-  return msg_type == "execute_request" ? RequestKind::execute : RequestKind::native;
+  if (msg_type == "execute_request") {
+    return RequestKind::execute;
+  }
+  if (is_comm(msg_type)) {
+    return RequestKind::notice;
+  }
+  const bool asks_shell = msg_type == "complete_request" || msg_type == "inspect_request" ||
+                          msg_type == "is_complete_request" || msg_type == "history_request" ||
+                          msg_type == "comm_info_request";
+  return asks_shell ? RequestKind::inquiry : RequestKind::native;
+}
+
+WorkKind work_kind_of(RequestKind kind) {
+  return kind == RequestKind::apply     ? WorkKind::apply
+         : kind == RequestKind::execute ? WorkKind::execute
+                                        : WorkKind::message;
 }
 
 /// The connection that a registration_reply describes, completed by what is known already.
@@ -278,7 +293,7 @@ void EngineReactor::on_request(Channel channel, Message message) {
   };
   Pending entry{.channel = channel, .msg_type = std::string(msg_type), .head = head()};
   const RequestKind kind = kind_of(msg_type);
-  if (channel == Channel::shell && !is_control_type(msg_type) && !is_comm(msg_type)) {
+  if (channel == Channel::shell && !is_control_type(msg_type)) {
     RequestArrived event{.token = token, .kind = kind, .msg_id = std::string(header->msg_id)};
     if (kind != RequestKind::native) {
       entry.request = std::move(message);
@@ -483,8 +498,7 @@ void EngineReactor::hand_over(RequestToken token, WorkKind kind) {
 }
 
 void EngineReactor::perform(const Execute& action) {
-  hand_over(action.token, pending(action.token).msg_type == "execute_request" ? WorkKind::execute
-                                                                              : WorkKind::apply);
+  hand_over(action.token, work_kind_of(kind_of(pending(action.token).msg_type)));
 }
 
 void EngineReactor::perform(const Clear& action) {
@@ -493,6 +507,9 @@ void EngineReactor::perform(const Clear& action) {
 
 void EngineReactor::perform(const SendResult& action) {
   const Pending& request = pending(action.token);
+  if (is_comm(request.msg_type)) {
+    return;
+  }
   const std::string_view content =
       request.content.empty() ? ok_content : std::string_view(request.content);
   const ReplyVerdict verdict = request.content.empty() ? ReplyVerdict{} : read_verdict(content);
@@ -510,11 +527,13 @@ void EngineReactor::perform(const SendAnswer& action) {
     reply(request, kernel_info_content(python_version_, IPF_VERSION));
   } else if (request.msg_type == "usage_request") {
     reply(request, usage_.content(steady_now()));
+  } else if (request.msg_type == "connect_request") {
+    reply(request, ok_content);  // there are no ports to connect to but the controller's
   } else {
     perform(SendFailure{
         .token = action.token,
         .ename = "NotImplementedError",
-        .evalue = "this engine does not answer " + printable(request.msg_type) + " yet"});
+        .evalue = "this engine does not answer " + printable(request.msg_type)});
   }
 }
 

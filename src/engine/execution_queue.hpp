@@ -15,7 +15,8 @@
 
 namespace ipf::engine {
 
-enum class WorkKind { apply, execute, clear };
+/// As RequestKind; `message` is an inquiry or a notice.
+enum class WorkKind { apply, execute, message, clear };
 
 /// One request on its way to Python.
 struct WorkItem {

@@ -44,6 +44,26 @@ std::string failure_content(const py::error_already_set& failure,
   return EngineIdentity(uuid, id).error_content(ename, evalue, method);
 }
 
+/// A Python str; bytes that are no UTF-8 become U+FFFD.
+py::object text_of(std::string_view bytes) {
+  return py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "replace"));
+}
+
+const char* method_of(WorkKind kind) {
+  switch (kind) {
+    case WorkKind::apply:
+      return "apply";
+    case WorkKind::execute:
+      return "execute";
+    case WorkKind::message:
+      return "message";
+    case WorkKind::clear:
+      return "clear";
+  }
+  return "message";
+}
+
 }  // namespace
 
 /// One request after the other; all Python objects live in here, and the GIL is held.
@@ -68,6 +88,7 @@ class PythonHost::ShellRunner {
     shell_ = py::module_::import("ipyfleet.engine.shell").attr("start")(bridge_.module(), config());
     apply_ = shell_.attr("apply");
     execute_ = shell_.attr("execute");
+    answer_ = shell_.attr("answer");
   }
 
   /// Drops what belongs to Python. Functions of the bridge work until the interpreter is gone:
@@ -76,6 +97,7 @@ class PythonHost::ShellRunner {
     shell_ = {};
     apply_ = {};
     execute_ = {};
+    answer_ = {};
     frame_view_type_ = {};
     bridge_.let_go();
   }
@@ -136,9 +158,7 @@ class PythonHost::ShellRunner {
       PyErr_SetInterrupt();
     }
     WorkDone done{.token = item.token};
-    const char* method = item.kind == WorkKind::apply     ? "apply"
-                         : item.kind == WorkKind::execute ? "execute"
-                                                          : "clear";
+    const char* method = method_of(item.kind);
     try {
       call(item, done);
     } catch (py::error_already_set& failure) {
@@ -165,13 +185,16 @@ class PythonHost::ShellRunner {
       shell_.attr("clear")();
       return;
     }
-    const auto msg_id = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
-        item.msg_id.data(), static_cast<Py_ssize_t>(item.msg_id.size()), "replace"));
+    const py::object msg_id = text_of(item.msg_id);
     if (item.kind == WorkKind::execute) {
-      const std::string_view text = item.message.content();
-      const auto content = py::reinterpret_steal<py::object>(
-          PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
-      done.content = execute_(msg_id, content).cast<std::string>();
+      done.content = execute_(msg_id, text_of(item.message.content())).cast<std::string>();
+      return;
+    }
+    if (item.kind == WorkKind::message) {
+      const Message& message = item.message;
+      done.content = answer_(text_of(message.header()), text_of(message.metadata()),
+                             text_of(message.content()), buffers_of(message))
+                         .cast<std::string>();
       return;
     }
     const py::object result = call_apply(item, msg_id);
@@ -190,9 +213,8 @@ class PythonHost::ShellRunner {
     done.buffers = reply_.finish();
   }
 
-  py::object call_apply(const WorkItem& item, const py::object& msg_id) {
-    reply_.clear();
-    const Message& message = item.message;
+  /// The buffers of a message as memoryviews, not copied.
+  py::list buffers_of(const Message& message) {
     py::list buffers(message.buffer_count());
     for (std::size_t i = 0; i < message.buffer_count(); ++i) {
       PyObject* view =
@@ -202,6 +224,12 @@ class PythonHost::ShellRunner {
       }
       PyList_SET_ITEM(buffers.ptr(), static_cast<Py_ssize_t>(i), view);
     }
+    return buffers;
+  }
+
+  py::object call_apply(const WorkItem& item, const py::object& msg_id) {
+    reply_.clear();
+    const py::list buffers = buffers_of(item.message);
     const std::array<PyObject*, 2> arguments{msg_id.ptr(), buffers.ptr()};
     auto result = py::reinterpret_steal<py::object>(
         PyObject_Vectorcall(apply_.ptr(), arguments.data(), arguments.size(), nullptr));
@@ -247,6 +275,7 @@ class PythonHost::ShellRunner {
   py::object shell_{};
   py::object apply_{};
   py::object execute_{};
+  py::object answer_{};
 };
 
 namespace {

@@ -117,8 +117,10 @@ void ShellBridge::define_functions() {
                                       .metadata = utf8_of(metadata),
                                       .buffers = frames.finish()});
       },
-      py::arg("msg_type"), py::arg("topic"), py::arg("content"), py::arg("metadata") = "{}",
+      py::arg("msg_type"), py::arg("topic"), py::arg("content"), py::arg("metadata") = "",
       py::arg("buffers") = py::none());
+  // A controller's client cannot be asked for input.
+  module_.def("ask", [](const py::str& /*prompt*/, bool /*password*/) { return py::none(); });
   module_.def("current_header", [this]() -> py::str {
     const SharedBytes header = channels_.streams.parent();
     const std::string_view text = header.bytes.empty() ? std::string_view("{}") : header.bytes;

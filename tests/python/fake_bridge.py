@@ -27,6 +27,8 @@ class FakeBridge:
         self.messages: list[Published] = []
         self.header: dict[str, Any] = {}
         self.flushes = 0
+        self.answers: list[str] = []
+        self.asked: list[tuple[str, bool]] = []
 
     def write(self, name: str, text: str) -> None:
         text.encode("utf-8")  # the real bridge needs UTF-8 and raises UnicodeEncodeError
@@ -49,6 +51,10 @@ class FakeBridge:
 
     def current_header(self) -> str:
         return json.dumps(self.header)
+
+    def ask(self, prompt: str, password: bool) -> str | None:
+        self.asked.append((prompt, password))
+        return self.answers.pop(0) if self.answers else None
 
     def take(self) -> list[Published]:
         """Return what was recorded and forget it."""

@@ -100,7 +100,7 @@ def make_engine(
 
     yield make
     for engine in made:
-        loop = engine.host._loop
+        loop = engine.host.loop._loop
         if loop is not None:
             loop.close()
         engine_shell.EngineInteractiveShell.clear_instance()
@@ -309,7 +309,7 @@ def test_messages_of_an_execution_come_in_order(engine: Engine) -> None:
     assert messages[0].content == {"code": "print('hello')\n6 * 7", "execution_count": 1}
     assert messages[1].content["text"] + messages[2].content["text"] == "hello\n"
     assert messages[3].topic == "execute_result"
-    assert messages[3].metadata == {}
+    assert messages[3].metadata == {"engine": "uuid-3"}
     assert messages[3].content == {
         "data": {"text/plain": "42"},
         "metadata": {},
@@ -462,7 +462,7 @@ def test_display_sends_data_metadata_and_transient(engine: Engine) -> None:
     assert engine.execute(code)["status"] == "ok"
     shown = engine.take("display_data", "update_display_data", "clear_output")
     assert [m.topic for m in shown] == ["displaypub"] * 3
-    assert [m.metadata for m in shown] == [{}] * 3
+    assert [m.metadata for m in shown] == [{"engine": "uuid-3"}] * 3
     transient = {"display_id": "d"}
     assert shown[0].content == {
         "data": {"text/plain": "one"},

@@ -381,7 +381,7 @@ class RandomHistory {
   void request() {
     const std::uint64_t token = next_++;
     state_[token] = State::arrived;
-    const auto kind = static_cast<RequestKind>(rng_.below(3));
+    const auto kind = static_cast<RequestKind>(rng_.below(5));
     take(engine_.feed(RequestArrived{.token = {token}, .kind = kind, .msg_id = some_id()}));
   }
 

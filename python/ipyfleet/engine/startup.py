@@ -1,0 +1,66 @@
+"""Startup code of an engine: commands, scripts, MPI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .bridge import DetachedBridge
+from .interactive import EngineInteractiveShell
+
+MPI_STARTUP = """\
+from mpi4py import MPI
+mpi_rank = MPI.COMM_WORLD.Get_rank()
+mpi_size = MPI.COMM_WORLD.Get_size()
+"""
+
+
+def run_startup_code(shell: EngineInteractiveShell, options: Mapping[str, Any]) -> None:
+    if options.get("use_mpi"):
+        exec(MPI_STARTUP, shell.user_global_ns)
+    for path in (os.environ.get("PYTHONSTARTUP"), options.get("startup_script")):
+        if path:
+            _run_reported(shell, _run_script, str(path))
+    lines = list(options.get("exec_lines") or ())
+    if options.get("startup_command"):
+        lines.append(options["startup_command"])
+    for line in lines:
+        _run_reported(shell, _run_line, line)
+    shell.payload_manager.clear_payload()
+
+
+def _run_line(shell: EngineInteractiveShell, line: str) -> None:
+    result = shell.run_cell(line, store_history=False)
+    failure = result.error_before_exec or result.error_in_exec
+    if failure is not None:
+        raise failure
+
+
+def _run_script(shell: EngineInteractiveShell, path: str) -> None:
+    found = os.path.abspath(os.path.expanduser(path))
+    if not os.path.isfile(found):
+        raise FileNotFoundError(f"startup file not found: {path}")
+    if found.endswith((".ipy", ".ipynb")):
+        shell.safe_execfile_ipy(found, raise_exceptions=True)
+        return
+    shell.user_ns["__file__"] = found
+    try:
+        shell.safe_execfile(found, shell.user_ns, raise_exceptions=True)
+    finally:
+        shell.user_ns.pop("__file__", None)
+
+
+def _run_reported(
+    shell: EngineInteractiveShell,
+    run: Callable[[EngineInteractiveShell, str], None],
+    what: str,
+) -> None:
+    """Run startup code; a failure is written to the log of the process and nothing else."""
+    try:
+        run(shell, what)
+    except Exception as exc:
+        lines = shell.error_content(exc, exc.__traceback__)["traceback"]
+        # Clients do not see output of the time before their requests, but logs keep stderr.
+        report = "\n".join([f"Startup code failed: {what}", *lines, ""])
+        DetachedBridge(shell.bridge).write("stderr", report)
