@@ -88,14 +88,15 @@ void EngineLink::publish(const Published& message) {
   const std::string topic = identity_->topic(message.topic);
   const std::array<std::string_view, 1> identities{topic};
   lend(message.buffers, buffers_);
-  iopub_->send(session_.make({.type = message.msg_type,
-                              .parent = message.parent.bytes.empty() ? "{}" : message.parent.bytes,
-                              .metadata = message.metadata.empty() ? identity_->metadata()
-                                                                   : std::string_view(message.metadata),
-                              .content = message.content,
-                              .identities = identities,
-                              .buffers = buffers_},
-                             wall_now()));
+  iopub_->send(
+      session_.make({.type = message.msg_type,
+                     .parent = message.parent.bytes.empty() ? "{}" : message.parent.bytes,
+                     .metadata = message.metadata.empty() ? identity_->metadata()
+                                                          : std::string_view(message.metadata),
+                     .content = message.content,
+                     .identities = identities,
+                     .buffers = buffers_},
+                    wall_now()));
   buffers_.clear();
 }
 

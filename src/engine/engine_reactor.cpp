@@ -530,10 +530,9 @@ void EngineReactor::perform(const SendAnswer& action) {
   } else if (request.msg_type == "connect_request") {
     reply(request, ok_content);  // there are no ports to connect to but the controller's
   } else {
-    perform(SendFailure{
-        .token = action.token,
-        .ename = "NotImplementedError",
-        .evalue = "this engine does not answer " + printable(request.msg_type)});
+    perform(SendFailure{.token = action.token,
+                        .ename = "NotImplementedError",
+                        .evalue = "this engine does not answer " + printable(request.msg_type)});
   }
 }
 

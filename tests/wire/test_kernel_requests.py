@@ -89,7 +89,10 @@ def test_history(ask: Asker, rc: ipp.Client) -> None:
     assert [text for _, _, text in tail["history"]] == ["fleet_h = 41", "fleet_h + 1", "'other'"]
     session, first, _ = tail["history"][0]
     shown = ask("history_request", hist_access_type="tail", n=2, raw=True, output=True)
-    assert [text for _, _, text in shown["history"]] == [["fleet_h + 1", "42"], ["'other'", "'other'"]]
+    assert [text for _, _, text in shown["history"]] == [
+        ["fleet_h + 1", "42"],
+        ["'other'", "'other'"],
+    ]
     part = ask(
         "history_request",
         **{"hist_access_type": "range", "session": session, "start": first, "stop": first + 2},
@@ -104,7 +107,9 @@ def test_history(ask: Asker, rc: ipp.Client) -> None:
 
 
 def test_comms(ask: Asker, rc: ipp.Client) -> None:
-    rc[0].execute("from comm import create_comm\nfleet_comm = create_comm(target_name='fleet')").get(10)
+    rc[0].execute(
+        "from comm import create_comm\nfleet_comm = create_comm(target_name='fleet')"
+    ).get(10)
     comm_id = rc[0].pull("fleet_comm.comm_id", block=True)
     found = ask("comm_info_request", target_name="fleet")
     assert found == {"status": "ok", "comms": {comm_id: {"target_name": "fleet"}}}

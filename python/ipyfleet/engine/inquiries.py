@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import provisionalcompleter, rectify_completions
@@ -48,10 +49,8 @@ def inspect(shell: EngineInteractiveShell, request: Content) -> Content:
     name = token_at_cursor(code, _cursor(request, code))
     level = request.get("detail_level", 0)
     data: Content = {}
-    try:
+    with suppress(KeyError):  # there is no such object
         data = shell.object_inspect_mime(name, detail_level=level)
-    except KeyError:  # there is no such object
-        pass
     if not shell.enable_html_pager:
         data.pop("text/html", None)
     return {"status": "ok", "found": bool(data), "data": data, "metadata": {}}
