@@ -1,6 +1,7 @@
 #include "core/text.hpp"
 
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <pwd.h>
 #include <sys/random.h>
@@ -56,6 +57,31 @@ std::string host_name() {
 
 std::string errno_text(int errno_value) {
   return std::error_code(errno_value, std::generic_category()).message();
+}
+
+std::optional<std::uint64_t> parse_bytes(std::string_view text) {
+  double amount = 0;
+  const char* const end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, amount);
+  if (read.ec != std::errc{} || !(amount >= 0)) {
+    return std::nullopt;
+  }
+  std::string_view unit = text.substr(static_cast<std::size_t>(read.ptr - text.data()));
+  constexpr std::string_view units = "kMGT";
+  double factor = 1;
+  if (const auto at =
+          unit.empty() ? std::string_view::npos : units.find(unit[0] == 'K' ? 'k' : unit[0]);
+      at != std::string_view::npos) {
+    for (std::size_t i = 0; i <= at; ++i) {
+      factor *= 1024;
+    }
+    unit.remove_prefix(1);
+  }
+  constexpr double largest = 9e18;
+  if ((!unit.empty() && unit != "B" && unit != "iB") || amount * factor > largest) {
+    return std::nullopt;
+  }
+  return static_cast<std::uint64_t>(amount * factor);
 }
 
 std::string user_name() {

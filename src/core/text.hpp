@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +22,9 @@ std::string host_name();
 
 /// What `std::strerror(errno_value)` says, thread-safe.
 std::string errno_text(int errno_value);
+
+/// Bytes of "1000", "500M", "4G", "1.5GiB": k, M, G and T are powers of 1024. Empty: it is no size.
+std::optional<std::uint64_t> parse_bytes(std::string_view text);
 
 /// `$USER`, else the name of the effective user, else "username".
 std::string user_name();

@@ -1,5 +1,6 @@
 #include "engine/control_request.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdint>
 #include <cstring>
@@ -46,6 +47,27 @@ ControlRequest decode_signal(const Json& content) {
   return Signal{.number = number};
 }
 
+ControlRequest decode_cancel(const Json& content) {
+  const auto id = content.find("msg_id");
+  if (id == content.end() || !id->is_string()) {
+    return Refusal{.ename = "TypeError", .evalue = "cancel_request: 'msg_id' must be a string"};
+  }
+  constexpr double default_seconds = 3;
+  constexpr double seconds_max = 86400;
+  double seconds = default_seconds;
+  if (const auto grace = content.find("grace"); grace != content.end()) {
+    if (!grace->is_number()) {
+      return Refusal{.ename = "TypeError",
+                     .evalue = "cancel_request: 'grace' must be a number of seconds"};
+    }
+    seconds = grace->get<double>();
+  }
+  return Cancel{.msg_id = id->get<std::string>(),
+                .grace = seconds < 0 ? Duration{-1}
+                                     : std::chrono::milliseconds(static_cast<std::int64_t>(
+                                           std::min(seconds, seconds_max) * 1000))};
+}
+
 ControlRequest decode_shutdown(const Json& content) {
   const auto restart = content.find("restart");
   return Shutdown{.restart =
@@ -57,7 +79,7 @@ ControlRequest decode_shutdown(const Json& content) {
 bool is_control_type(std::string_view msg_type) {
   return msg_type == "abort_request" || msg_type == "clear_request" ||
          msg_type == "shutdown_request" || msg_type == "signal_request" ||
-         msg_type == "interrupt_request";
+         msg_type == "interrupt_request" || msg_type == "cancel_request";
 }
 
 ControlRequest decode_control(std::string_view msg_type, const Json& content) {
@@ -75,6 +97,9 @@ ControlRequest decode_control(std::string_view msg_type, const Json& content) {
   }
   if (msg_type == "signal_request") {
     return decode_signal(content);
+  }
+  if (msg_type == "cancel_request") {
+    return decode_cancel(content);
   }
   if (msg_type == "interrupt_request") {
     return InterruptWork{};

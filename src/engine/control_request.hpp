@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/clock.hpp"
 #include "protocol/json_text.hpp"
 
 /// What may be asked of an engine while it works (protocol.md 4.8), decoded and type-checked.
@@ -25,6 +26,13 @@ struct Signal {
   int number{};
   bool operator==(const Signal&) const = default;
 };
+/// Take a request out of the queue, or interrupt it when it runs; and when it still runs after
+/// `grace`, end the engine, which its nanny starts again.
+struct Cancel {
+  std::string msg_id{};
+  Duration grace{};  ///< negative: never end the engine
+  bool operator==(const Cancel&) const = default;
+};
 struct InterruptWork {
   bool operator==(const InterruptWork&) const = default;
 };
@@ -43,8 +51,15 @@ struct Unanswered {
   bool operator==(const Unanswered&) const = default;
 };
 
-using ControlRequest = std::
-    variant<Abort, ClearNamespace, Shutdown, Signal, InterruptWork, Inquiry, Refusal, Unanswered>;
+using ControlRequest = std::variant<Abort,
+                                    ClearNamespace,
+                                    Shutdown,
+                                    Signal,
+                                    Cancel,
+                                    InterruptWork,
+                                    Inquiry,
+                                    Refusal,
+                                    Unanswered>;
 
 /// True for the types that decode_control knows and that are control messages wherever they arrive.
 bool is_control_type(std::string_view msg_type);

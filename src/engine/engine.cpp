@@ -59,7 +59,7 @@ int run_threads(const EngineOptions& options,
                 ConnectionSource& source,
                 FoundConnection found,
                 PythonOptions python,
-                const NannyLink& nanny,
+                const EngineSeat& seat,
                 OutputCapture* capture,
                 Log& log) {
   if (capture != nullptr) {
@@ -72,9 +72,9 @@ int run_threads(const EngineOptions& options,
                          .ports_from_reply = found.ports_from_reply,
                          .uuid = python.uuid,
                          .username = options.username.empty() ? user_name() : options.username,
-                         .wanted_id = options.wanted_id,
+                         .wanted_id = seat.wanted_id ? seat.wanted_id : options.wanted_id,
                          .resources = options.resources,
-                         .nanny_fd = nanny.fd,
+                         .nanny_fd = seat.link_fd,
                          .watch = &source,
                          .capture = capture},
                         channels, log);
@@ -109,6 +109,25 @@ Result<std::unique_ptr<Log>> open_log(const EngineOptions& options, const Profil
   return made;
 }
 
+/// An engine that takes another one's place is another engine: the controller must not take what it
+/// knew of the old one for knowledge about the new one.
+std::string identity_of(const EngineOptions& options, const EngineSeat& seat) {
+  if (options.ident.empty()) {
+    return new_session_id();
+  }
+  return seat.generation == 0 ? options.ident
+                              : options.ident + "-" + std::to_string(seat.generation);
+}
+
+RestartOptions restart_options(const EngineOptions& options, Log& log) {
+  RestartOptions out{.mode = options.restart, .limit = options.restart_limit};
+  if (options.use_mpi && out.mode != RestartMode::never) {
+    log.warning("--restart does not work with --mpi: an MPI job cannot replace a process");
+    out.mode = RestartMode::never;
+  }
+  return out;
+}
+
 int fail(Log& log, int status, const std::string& text) {
   log.error(text);
   return status;
@@ -127,19 +146,22 @@ int run_engine(const EngineOptions& options) {
     // Before any thread and before Python, which hands it on to whatever it starts.
     setenv("CUDA_VISIBLE_DEVICES", options.gpus.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
   }
-  auto capture = OutputCapture::create();
-  if (!capture) {
-    (*log)->warning(capture.error().message);
+  std::unique_ptr<OutputCapture> capture;
+  if (auto made = OutputCapture::create()) {
+    capture = std::move(*made);
+  } else {
+    (*log)->warning(made.error().message);
   }
-  OutputCapture* const caught = capture ? capture->get() : nullptr;
-  NannyLink nanny;
+  EngineSeat seat;
   const auto file = connection_file(options, *paths);
   if (options.with_nanny) {
-    auto split = split_nanny(**log, caught);
+    const auto split = split_nanny(
+        {.restart = restart_options(options, **log), .memory_limit = options.memory_limit}, **log,
+        capture);
     if (!split) {
       return fail(**log, status_failed, split.error().message);
     }
-    nanny = *split;
+    seat = *split;
   }
   if (!options.work_dir.empty() && chdir(options.work_dir.c_str()) != 0) {
     return fail(**log, status_usage, "--work-dir " + options.work_dir + ": " + errno_text(errno));
@@ -158,14 +180,15 @@ int run_engine(const EngineOptions& options) {
   }
   PythonOptions python{
       .executable = location->executable,
-      .uuid = options.ident.empty() ? new_session_id() : options.ident,
+      .uuid = identity_of(options, seat),
       .startup_command = options.startup_command,
       .startup_script = options.startup_script,
       .profile_dir = std::filesystem::exists(paths->dir) ? paths->dir.string() : std::string(),
       .use_mpi = options.use_mpi,
       .mpi_module = options.mpi_module,
       .traits = options.traits};
-  return run_threads(options, source, std::move(*found), std::move(python), nanny, caught, **log);
+  return run_threads(options, source, std::move(*found), std::move(python), seat, capture.get(),
+                     **log);
 }
 
 }  // namespace ipf::engine

@@ -73,6 +73,7 @@ struct RequestArrived {
 struct RequestFinished {
   RequestToken token{};
   bool stops_queue{};  ///< a failed execute that was not silent and had stop_on_error
+  bool failed{};       ///< the reply is an error
   bool operator==(const RequestFinished&) const = default;
 };
 /// A verified request on the control socket, or one of its kind on the shell socket.
@@ -85,6 +86,11 @@ struct ControlArrived {
 struct TerminationRequested {
   std::string reason{};
   bool operator==(const TerminationRequested&) const = default;
+};
+/// The nanny wants this engine to end at once, e.g. because it uses too much memory.
+struct EndOrdered {
+  std::string reason{};
+  bool operator==(const EndOrdered&) const = default;
 };
 /// A deadline of next_deadline() may have passed.
 struct TimePassed {
@@ -103,6 +109,7 @@ using Event = std::variant<EngineStarted,
                            RequestFinished,
                            ControlArrived,
                            TerminationRequested,
+                           EndOrdered,
                            TimePassed>;
 
 // ---- actions ------------------------------------------------------------------------------------
@@ -173,6 +180,12 @@ struct AnnounceShutdown {
   bool restart{};
   bool operator==(const AnnounceShutdown&) const = default;
 };
+/// The reply to a cancel_request.
+struct SendCancelled {
+  RequestToken token{};
+  std::string outcome{};  ///< see EngineMachine::control(.., const Cancel&)
+  bool operator==(const SendCancelled&) const = default;
+};
 /// KeyboardInterrupt in the request that runs.
 struct Interrupt {
   bool operator==(const Interrupt&) const = default;
@@ -186,8 +199,10 @@ struct SendUnregistration {
   std::optional<EngineId> id{};
   bool operator==(const SendUnregistration&) const = default;
 };
-/// Let the main thread end its loop after what it does now; PythonStopped answers.
+/// Let the main thread end its loop after what it does now; PythonStopped answers. The nanny learns
+/// that the end that follows is no crash.
 struct StopPython {
+  bool restart{};  ///< the nanny is to start another engine in this place
   bool operator==(const StopPython&) const = default;
 };
 /// Send what is still to be sent and end the process.
@@ -217,6 +232,7 @@ using Action = std::variant<SendRegistration,
                             SendOk,
                             SendFailure,
                             AnnounceShutdown,
+                            SendCancelled,
                             Interrupt,
                             RaiseSignal,
                             SendUnregistration,

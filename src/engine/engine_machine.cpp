@@ -59,6 +59,9 @@ TimePoint EngineMachine::next_deadline() const {
   for (const auto& signal : signals_) {
     next = std::min(next, signal.due);
   }
+  for (const auto& cancel : cancels_) {
+    next = std::min(next, cancel.deadline);
+  }
   return next;
 }
 
@@ -216,6 +219,7 @@ void EngineMachine::on_event(const RequestArrived& event) {
 void EngineMachine::on_event(const RequestFinished& event) {
   IPF_CHECK(running_ && *running_ == event.token);
   running_.reset();
+  settle_cancels(event.failed ? "interrupted" : "finished");
   if (phase_ == Phase::stopping) {
     return;  // the hub has been told that this engine is gone, and with it the client
   }
@@ -234,6 +238,7 @@ void EngineMachine::on_event(const RequestFinished& event) {
   if (phase_ == Phase::serving && clears_.empty() && !queue_.empty() &&
       queue_.front().kind != RequestKind::native) {
     begun = queue_.front().token;
+    running_msg_id_ = std::move(queue_.front().msg_id);
     queue_.pop_front();
     running_ = begun;
     act(Execute{.token = *begun});
@@ -255,13 +260,14 @@ void EngineMachine::start_next() {
     if (!clears_.empty()) {
       running_ = clears_.front();
       clears_.pop_front();
+      running_msg_id_.clear();
       act(Clear{.token = *running_});
       return;
     }
     if (queue_.empty()) {
       return;
     }
-    const Queued next = std::move(queue_.front());
+    Queued next = std::move(queue_.front());
     queue_.pop_front();
     if (next.kind == RequestKind::native) {
       act(PublishBusy{.token = next.token});
@@ -270,6 +276,7 @@ void EngineMachine::start_next() {
       continue;
     }
     running_ = next.token;
+    running_msg_id_ = std::move(next.msg_id);
     act(Execute{.token = next.token});
     act(PublishBusy{.token = next.token});
   }
@@ -331,7 +338,7 @@ void EngineMachine::control(RequestToken token, const Shutdown& request) {
   note(LogLevel::info, "shutting down, as a client asked");
   act(AnnounceShutdown{.token = token, .restart = request.restart});
   act(PublishIdle{.token = token});
-  stop(0);
+  stop(0, request.restart);
 }
 
 void EngineMachine::control(RequestToken token, const Signal& request) {
@@ -388,7 +395,7 @@ void EngineMachine::stop_unregistered(int status, const std::string& reason) {
   stop(status);
 }
 
-void EngineMachine::stop(int status) {
+void EngineMachine::stop(int status, bool restart) {
   phase_ = Phase::stopping;
   exit_status_ = status;
   registration_deadline_ = TimePoint::never();
@@ -399,7 +406,7 @@ void EngineMachine::stop(int status) {
   clears_.clear();
   signals_.clear();
   abort_ids_.clear();
-  act(StopPython{});
+  act(StopPython{.restart = restart});
   if (running_) {
     act(Interrupt{});
   }
@@ -412,6 +419,10 @@ void EngineMachine::on_event(const TimePassed& /*event*/) {
     return;
   }
   raise_due_signals();
+  check_cancels();
+  if (phase_ == Phase::left) {
+    return;
+  }
   check_registration();
   check_heart();
 }

@@ -94,12 +94,16 @@ class EngineMachine {
   void on_event(const RequestFinished& event);
   void on_event(const ControlArrived& event);
   void on_event(const TerminationRequested& event);
+  void on_event(const EndOrdered& event);
   void on_event(const TimePassed& event);
 
   void control(RequestToken token, const Abort& request);
   void control(RequestToken token, const ClearNamespace& request);
   void control(RequestToken token, const Shutdown& request);
   void control(RequestToken token, const Signal& request);
+  /// Its reply tells the outcome: "unknown" (not here; it will be aborted should it arrive),
+  /// "dequeued", "interrupted" (it failed in time), "finished" (all the same), or "killed".
+  void control(RequestToken token, const Cancel& request);
   void control(RequestToken token, const InterruptWork& request);
   void control(RequestToken token, const Inquiry& request);
   void control(RequestToken token, const Refusal& request);
@@ -115,7 +119,10 @@ class EngineMachine {
   void answer_aborted(RequestToken token);
   void start_next();
   void abort_queued(const std::vector<std::string>& msg_ids);
-  void stop(int status);
+  void stop(int status, bool restart = false);
+  void settle_cancels(const std::string& outcome);
+  void check_cancels();
+  void end_at_once(const std::string& evalue, int status);
   void stop_unregistered(int status, const std::string& reason);
   void begin_heart_watch();
   void check_registration();
@@ -126,7 +133,14 @@ class EngineMachine {
   Phase phase_{Phase::created};
   std::optional<EngineId> id_{};
   bool shell_started_{};
+  struct CancelWait {
+    RequestToken token{};
+    TimePoint deadline{TimePoint::never()};
+  };
+
   std::optional<RequestToken> running_{};
+  std::string running_msg_id_{};
+  std::vector<CancelWait> cancels_{};  ///< of the request that runs
   std::deque<RequestToken> clears_{};  ///< run before the queue goes on
   std::deque<Queued> queue_{};
   AbortIds abort_ids_{};

@@ -14,6 +14,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "core/text.hpp"
 #include "net/log_spdlog.hpp"
 #include "protocol/connection_file.hpp"
 
@@ -44,6 +45,8 @@ struct Raw {
   bool key_given{};
   std::string mpi{};
   std::string resources{};
+  std::string restart{"never"};
+  std::string memory_limit{};
   bool debug{};
   bool quiet{};
 };
@@ -76,6 +79,18 @@ void add_connection_options(CLI::App& app, Raw& raw) {
   app.add_option("--keyfile", raw.keyfile, "File with the key of the cluster");
 }
 
+void add_life_options(CLI::App& app, Raw& raw) {
+  EngineOptions& options = raw.options;
+  app.add_option("--restart", raw.restart,
+                 "on-failure: start a crashed engine again, under the same id; or never (never)")
+      ->check(CLI::IsMember({"never", "on-failure"}));
+  app.add_option("--restart-limit", options.restart_limit,
+                 "Crashes in a minute after which the engine is not started again (5)")
+      ->check(CLI::Range(0, 1'000'000));
+  app.add_option("--memory-limit", raw.memory_limit,
+                 "Memory of the engine and what it starts, e.g. 4G; an engine over it is ended");
+}
+
 void add_options(CLI::App& app, Raw& raw) {
   EngineOptions& options = raw.options;
   app.add_option("--profile", options.profile.profile, "Profile name (default: \"default\")");
@@ -91,6 +106,7 @@ void add_options(CLI::App& app, Raw& raw) {
   app.add_option("--mpi", raw.mpi, "Initialise MPI (mpi4py) first; the id is the rank")
       ->expected(0, 1)
       ->type_name("[MODULE]");
+  add_life_options(app, raw);
   app.add_option("--resources", raw.resources,
                  "What the engine has for tasks that need some, e.g. gpu=2,mem=16");
   app.add_option("--gpus", options.gpus,
@@ -193,6 +209,8 @@ std::optional<std::string> take_secret(const char* name) {
     return std::nullopt;
   }
   std::string text = value;
+  // Not only out of the list: /proc/PID/environ shows the block that the process was given.
+  std::memset(const_cast<char*>(value), 'x', text.size());
   unsetenv(name);  // NOLINT(concurrency-mt-unsafe)
   return text;
 }
@@ -292,6 +310,14 @@ std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
   options.log_level = *level;
   if (const auto problem = read_resources(raw.resources, options)) {
     return wrong(*problem);
+  }
+  options.restart = raw.restart == "on-failure" ? RestartMode::on_failure : RestartMode::never;
+  if (!raw.memory_limit.empty()) {
+    const auto bytes = parse_bytes(raw.memory_limit);
+    if (!bytes || *bytes == 0) {
+      return wrong("--memory-limit: '" + raw.memory_limit + "' is no size like 500M or 4G");
+    }
+    options.memory_limit = *bytes;
   }
   options.profile = with_environment(options.profile);
   options.registration_timeout = to_duration(raw.timeout_seconds);

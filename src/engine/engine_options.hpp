@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "core/ids.hpp"
 #include "core/log.hpp"
 #include "core/profile.hpp"
+#include "engine/restart_policy.hpp"
 
 namespace ipf::engine {
 
@@ -31,6 +33,9 @@ struct EngineOptions {
   Duration wait_for_file{std::chrono::seconds(60)};
   int missed_pings_max{50};
   bool with_nanny{true};
+  RestartMode restart{RestartMode::never};
+  int restart_limit{5};          ///< in a minute
+  std::uint64_t memory_limit{};  ///< bytes of the engine and what it starts; 0: any
   std::string startup_command{};
   std::string startup_script{};
   bool use_mpi{};

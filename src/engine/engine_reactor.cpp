@@ -1,11 +1,14 @@
 #include "engine/engine_reactor.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
 
 #include "core/check.hpp"
+#include "engine/process_tree.hpp"
 #include "protocol/json_text.hpp"
 
 namespace ipf::engine {
@@ -121,7 +124,7 @@ void EngineReactor::build_poller() {
   poller_->add_fd(channels_.wakeup.fd());
   ready_.termination = poller_->add_fd(channels_.termination.fd());
   if (options_.nanny_fd >= 0 && !nanny_lost_) {
-    ready_.nanny = poller_->add_fd(options_.nanny_fd);  // never readable: an error means it is gone
+    ready_.nanny = poller_->add_fd(options_.nanny_fd);
   }
   ready_.registration = poller_->add(link_->registration());
   if (connected_) {
@@ -167,10 +170,7 @@ void EngineReactor::watch_outside(TimePoint now) {
     feed(TerminationRequested{.reason = "terminated by a signal"});
   }
   if (ready(ready_.nanny)) {
-    nanny_lost_ = true;
-    build_poller();
-    feed(TerminationRequested{.reason = "the watching process is gone"});
-    return;
+    read_nanny();
   }
   if (now < watch_due_) {
     return;
@@ -184,6 +184,32 @@ void EngineReactor::watch_outside(TimePoint now) {
     options_.connection = std::move(*info);
     open_link();
     feed(ConnectionReplaced{});
+  }
+}
+
+void EngineReactor::read_nanny() {
+  std::array<char, 4096> chunk{};
+  const ssize_t got = read(options_.nanny_fd, chunk.data(), chunk.size());
+  if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+    nanny_lost_ = true;
+    build_poller();
+    feed(TerminationRequested{.reason = "the watching process is gone"});
+    return;
+  }
+  if (got > 0) {
+    nanny_lines_.add({chunk.data(), static_cast<std::size_t>(got)});
+  }
+  while (const auto text = nanny_lines_.take()) {
+    if (const NannyLine line = read_nanny_line(*text); line.end) {
+      feed(EndOrdered{.reason = *line.end});
+    }
+  }
+}
+
+void EngineReactor::tell_nanny(const std::string& line) {
+  if (options_.nanny_fd >= 0 && !nanny_lost_) {
+    [[maybe_unused]] const auto sent =
+        send(options_.nanny_fd, line.data(), line.size(), MSG_NOSIGNAL);
   }
 }
 
@@ -402,10 +428,12 @@ void EngineReactor::on_output(WorkDone& output) {
   Pending& request = pending(output.token);
   request.content = std::move(output.content);
   request.buffers = std::move(output.buffers);
-  const bool failed_execute = request.msg_type == "execute_request" && !request.content.empty() &&
-                              read_verdict(request.content).status == ReplyStatus::error;
+  const bool failed =
+      !request.content.empty() && read_verdict(request.content).status == ReplyStatus::error;
   feed(RequestFinished{.token = output.token,
-                       .stops_queue = failed_execute && stops_on_error(request.head.content())});
+                       .stops_queue = failed && request.msg_type == "execute_request" &&
+                                      stops_on_error(request.head.content()),
+                       .failed = failed});
 }
 
 void EngineReactor::on_output(const ExitRequested& /*output*/) {
@@ -446,21 +474,12 @@ void EngineReactor::perform(const ConnectSockets& action) {
   }
   connected_ = true;
   build_poller();
-  tell_nanny(action.id);
+  tell_nanny(registered_line({.uuid = options_.uuid,
+                              .url = link_->registration_url(),
+                              .key = link_->connection().key,
+                              .scheme = link_->connection().signature_scheme,
+                              .id = action.id}));
   channels_.queue.admit(action.id);
-}
-
-void EngineReactor::tell_nanny(EngineId id) {
-  if (options_.nanny_fd < 0) {
-    return;
-  }
-  const std::string line = dump_json({{"id", id.value},
-                                      {"uuid", options_.uuid},
-                                      {"url", link_->registration_url()},
-                                      {"key", link_->connection().key},
-                                      {"scheme", link_->connection().signature_scheme}}) +
-                           "\n";
-  [[maybe_unused]] const auto written = write(options_.nanny_fd, line.data(), line.size());
 }
 
 void EngineReactor::perform(const PublishStarting& /*action*/) {
@@ -572,6 +591,10 @@ void EngineReactor::reply(const Pending& request,
   }
 }
 
+void EngineReactor::perform(const SendCancelled& action) {
+  reply(pending(action.token), dump_json({{"status", "ok"}, {"outcome", action.outcome}}));
+}
+
 void EngineReactor::perform(const Interrupt& /*action*/) {
   channels_.queue.interrupt();
 }
@@ -586,13 +609,11 @@ void EngineReactor::perform(const SendUnregistration& action) {
     content["id"] = action.id->value;
   }
   link_->tell_hub("unregistration_request", dump_json(content));
-  if (options_.nanny_fd >= 0 && !nanny_lost_) {
-    constexpr std::string_view line = "{\"unregistered\": true}\n";
-    [[maybe_unused]] const auto written = write(options_.nanny_fd, line.data(), line.size());
-  }
+  tell_nanny(unregistered_line());
 }
 
-void EngineReactor::perform(const StopPython& /*action*/) {
+void EngineReactor::perform(const StopPython& action) {
+  tell_nanny(leaving_line(action.restart));
   channels_.queue.stop();
 }
 
@@ -600,6 +621,8 @@ void EngineReactor::perform(const Leave& action) {
   exit_status_ = action.status;
   if (!action.python_stopped) {
     // Running code holds the main thread: it cannot be waited for, and nothing of it can be saved.
+    // What it has started would go on without it.
+    kill_descendants(getpid());
     close_link();
     if (options_.capture != nullptr) {
       options_.capture->copy_rest();

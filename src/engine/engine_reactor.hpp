@@ -16,6 +16,7 @@
 #include "engine/engine_channels.hpp"
 #include "engine/engine_link.hpp"
 #include "engine/engine_machine.hpp"
+#include "engine/nanny_link.hpp"
 #include "engine/output_capture.hpp"
 #include "engine/reply_texts.hpp"
 #include "engine/sent_replies.hpp"
@@ -46,9 +47,9 @@ struct ReactorOptions {
   std::string username{};
   std::optional<EngineId> wanted_id{};
   std::map<std::string, double, std::less<>> resources{};  ///< what it has for tasks
-  int nanny_fd{-1};          ///< where the nanny is told who this is; -1: none
-  ConnectionWatch* watch{};  ///< may be null
-  OutputCapture* capture{};  ///< may be null
+  int nanny_fd{-1};                                        ///< socket to the nanny; -1: none
+  ConnectionWatch* watch{};                                ///< may be null
+  OutputCapture* capture{};                                ///< may be null
 };
 
 /// The IO thread of an engine: owns all sockets, never needs the GIL.
@@ -118,6 +119,7 @@ class EngineReactor {
   void perform(const SendOk& action);
   void perform(const SendFailure& action);
   void perform(const AnnounceShutdown& action);
+  void perform(const SendCancelled& action);
   void perform(const Interrupt& action);
   void perform(const RaiseSignal& action);
   void perform(const SendUnregistration& action);
@@ -131,7 +133,9 @@ class EngineReactor {
              std::string_view content,
              ReplyFacts facts = {},
              const Frames& buffers = {});
-  void tell_nanny(EngineId id);
+  /// A line of nanny_link.hpp; nothing happens without a nanny.
+  void tell_nanny(const std::string& line);
+  void read_nanny();
   void close_link();
 
   ReactorOptions options_;
@@ -172,6 +176,7 @@ class EngineReactor {
   TimePoint rejected_note_{};
   std::uint64_t rejected_{};
   bool nanny_lost_{};
+  LineBuffer nanny_lines_{};
   int exit_status_{};
 };
 

@@ -1,25 +1,27 @@
 #include "engine/nanny.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <fcntl.h>
-#include <optional>
 #include <poll.h>
 #include <string>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 #include "core/clock.hpp"
 #include "core/text.hpp"
-#include "net/socket.hpp"
-#include "protocol/json_text.hpp"
-#include "protocol/session.hpp"
-#include "protocol/signer.hpp"
+#include "engine/death_notice.hpp"
+#include "engine/nanny_link.hpp"
+#include "engine/process_tree.hpp"
 
 namespace ipf::engine {
 
@@ -28,102 +30,170 @@ namespace {
 constexpr std::array<int, 5> forwarded_signals{SIGTERM, SIGHUP, SIGINT, SIGUSR1, SIGUSR2};
 /// From SIGTERM to SIGKILL; launchers kill the nanny itself after five seconds.
 constexpr Duration kill_after = std::chrono::milliseconds(3000);
+/// From the order to end because of its memory to SIGKILL.
+constexpr Duration last_word_time = std::chrono::milliseconds(500);
+constexpr Duration memory_check_interval = std::chrono::milliseconds(100);
+constexpr Duration no_pidfd_interval = std::chrono::milliseconds(100);
 constexpr Duration second_interrupt_within = std::chrono::seconds(2);
-constexpr int exit_notice_linger_ms = 3000;
-constexpr std::size_t report_bytes_max = 65536;
 
-/// The engine as it introduced itself over the pipe.
-struct Ward {
-  std::string uuid{};
-  std::string url{};
-  std::string key{};
-  std::string scheme{};
-  int id{};
-};
+std::string mebibytes(std::uint64_t bytes) {
+  return std::to_string(bytes >> 20U) + " MiB";
+}
+
+std::string how_it_ended(int status) {
+  if (!WIFSIGNALED(status)) {
+    return "ended with exit status " + std::to_string(WEXITSTATUS(status));
+  }
+  const char* name = sigabbrev_np(WTERMSIG(status));
+  return "was killed by signal " + std::to_string(WTERMSIG(status)) +
+         (name == nullptr ? "" : std::string(" (SIG") + name + ")");
+}
+
+/// In the child: follow the parent into death, and read nothing from a terminal.
+void become_engine(pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != parent) {
+    _exit(1);  // the parent died before the line above
+  }
+  const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null_fd >= 0) {
+    dup2(null_fd, STDIN_FILENO);
+    close(null_fd);
+  }
+}
 
 class Nanny {
  public:
-  Nanny(pid_t child, int report_fd, const sigset_t& signals, OutputCapture* capture, Log& log)
-      : child_(child),
-        report_fd_(report_fd),
-        child_fd_(static_cast<int>(syscall(SYS_pidfd_open, child, 0))),
+  Nanny(const NannyOptions& options,
+        const sigset_t& signals,
+        const sigset_t& mask_before,
+        std::unique_ptr<OutputCapture>& capture,
+        Log& log)
+      : options_(options),
+        policy_(options.restart),
         signal_fd_(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)),
+        mask_before_(mask_before),
         capture_(capture),
         log_(log) {}
 
-  [[noreturn]] void run() {
-    int status = 0;
+  /// Returns in each engine process; fails only when the first one cannot be made.
+  Result<EngineSeat> run() {
     while (true) {
-      wait_for_something();
-      read_reports();
-      forward_signals();
-      const pid_t ended = waitpid(child_, &status, WNOHANG);
-      if (ended == child_ || (ended < 0 && errno == ECHILD)) {
-        break;
+      auto seat = start_engine();
+      if (!seat && generation_ == 0) {
+        return unexpected(seat.error());
       }
-      if (steady_now() >= kill_at_) {
-        log_.warning("the engine has not ended after SIGTERM; killing it");
-        kill_at_ = TimePoint::never();
-        kill(child_, SIGKILL);
+      if (seat && seat->link_fd >= 0) {
+        return seat;
       }
+      if (!seat) {
+        log_.error(seat.error().message);
+        _exit(1);
+      }
+      const int status = watch_engine();
+      const RestartDecision decision = after_end(status);
+      if (!decision.restart || !wait_before_restart(decision.delay)) {
+        end_like(status);
+      }
+      ++generation_;
+      renew_capture();
     }
-    if (capture_ != nullptr) {
-      capture_->copy_rest();
-    }
-    read_reports();
-    report_death(status);
-    end_like(status);
   }
 
  private:
+  /// In the nanny the seat has no link.
+  Result<EngineSeat> start_engine() {
+    std::array<int, 2> ends{};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0) {
+      return unexpected(ErrorCode::io, "cannot make a socket pair: " + errno_text(errno));
+    }
+    const pid_t parent = getpid();
+    child_ = fork();
+    if (child_ < 0) {
+      const int reason = errno;
+      close(ends[0]);
+      close(ends[1]);
+      return unexpected(ErrorCode::io, "cannot start the engine process: " + errno_text(reason));
+    }
+    if (child_ == 0) {
+      close(ends[0]);
+      close(signal_fd_);
+      pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
+      become_engine(parent);
+      return EngineSeat{.link_fd = ends[1], .generation = generation_, .wanted_id = last_id_};
+    }
+    close(ends[1]);
+    link_fd_ = ends[0];
+    child_fd_ = static_cast<int>(syscall(SYS_pidfd_open, child_, 0));
+    if (capture_) {
+      capture_->only_watch();
+    }
+    memory_check_ = options_.memory_limit > 0 ? steady_now() : TimePoint::never();
+    return EngineSeat{};
+  }
+
+  int watch_engine() {
+    int status = 0;
+    while (true) {
+      wait_for_something();
+      read_lines();
+      forward_signals();
+      const pid_t ended = waitpid(child_, &status, WNOHANG);
+      if (ended == child_ || (ended < 0 && errno == ECHILD)) {
+        return status;
+      }
+      const TimePoint now = steady_now();
+      if (now >= kill_at_) {
+        log_.warning("the engine has not ended; killing it");
+        kill_at_ = TimePoint::never();
+        kill(child_, SIGKILL);
+      }
+      if (now >= memory_check_) {
+        memory_check_ = now + memory_check_interval;
+        check_memory(now);
+      }
+    }
+  }
+
   void wait_for_something() {
     std::array<pollfd, 3> items{
-        {{child_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}, {report_fd_, POLLIN, 0}}};
-    int timeout_ms = child_fd_ < 0 ? 100 : -1;  // a kernel without pidfd: look now and then
-    if (kill_at_ != TimePoint::never()) {
-      timeout_ms = 100;
+        {{child_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}, {link_fd_, POLLIN, 0}}};
+    const TimePoint now = steady_now();
+    // A kernel without pidfd: look now and then.
+    const TimePoint look = child_fd_ < 0 ? now + no_pidfd_interval : TimePoint::never();
+    const TimePoint due = std::min({look, kill_at_, memory_check_});
+    int timeout_ms = -1;
+    if (due != TimePoint::never()) {
+      timeout_ms = static_cast<int>(std::max<std::int64_t>(0, (due - now).count() / 1'000'000 + 1));
     }
     poll(items.data(), items.size(), timeout_ms);
   }
 
-  void read_reports() {
+  void read_lines() {
     std::array<char, 4096> chunk{};
-    while (report_fd_ >= 0) {
-      const ssize_t got = read(report_fd_, chunk.data(), chunk.size());
+    while (link_fd_ >= 0) {
+      const ssize_t got = read(link_fd_, chunk.data(), chunk.size());
       if (got == 0) {
-        close(report_fd_);
-        report_fd_ = -1;
+        close(std::exchange(link_fd_, -1));
       }
       if (got <= 0) {
         break;
       }
-      reports_.append(chunk.data(), static_cast<std::size_t>(got));
+      lines_.add({chunk.data(), static_cast<std::size_t>(got)});
     }
-    for (auto end = reports_.find('\n'); end != std::string::npos; end = reports_.find('\n')) {
-      take_report(reports_.substr(0, end));
-      reports_.erase(0, end + 1);
-    }
-    if (reports_.size() > report_bytes_max) {
-      reports_.clear();
-    }
-  }
-
-  void take_report(const std::string& line) {
-    const auto report = parse_json_object(line, "report");
-    if (!report) {
-      return;
-    }
-    if (report->contains("unregistered")) {
-      ward_.reset();
-      return;
-    }
-    const auto id = report->find("id");
-    if (id != report->end() && id->is_number_integer()) {
-      ward_ = Ward{.uuid = string_or(*report, "uuid"),
-                   .url = string_or(*report, "url"),
-                   .key = string_or(*report, "key"),
-                   .scheme = string_or(*report, "scheme"),
-                   .id = id->get<int>()};
+    while (const auto text = lines_.take()) {
+      const NannyLine line = read_nanny_line(*text);
+      if (line.card) {
+        card_ = line.card;
+        last_id_ = line.card->id;
+      }
+      if (line.unregistered) {
+        card_.reset();
+      }
+      if (line.leaving) {
+        end_.announced = true;
+        end_.asked_to_restart = line.restart;
+      }
     }
   }
 
@@ -136,9 +206,12 @@ class Nanny {
         continue;
       }
       if (number == SIGTERM || number == SIGHUP) {
+        end_.told_to_stop = true;
         kill_at_ = std::min(kill_at_, steady_now() + kill_after);
       }
-      kill(child_, number);
+      if (child_ > 0) {
+        kill(child_, number);
+      }
     }
   }
 
@@ -146,36 +219,89 @@ class Nanny {
   void on_ctrl_c() {
     const TimePoint now = steady_now();
     if (last_ctrl_c_ && now - *last_ctrl_c_ < second_interrupt_within) {
+      end_.told_to_stop = true;
       kill_at_ = std::min(kill_at_, now + kill_after);
-      kill(child_, SIGTERM);
+      if (child_ > 0) {
+        kill(child_, SIGTERM);
+      }
     } else {
       log_.info("Ctrl-C interrupts running code only; press it again to stop the engine");
     }
     last_ctrl_c_ = now;
   }
 
-  void report_death(int status) {
-    if (WIFSIGNALED(status)) {
-      const char* name = sigabbrev_np(WTERMSIG(status));
-      log_.error("the engine was killed by signal " + std::to_string(WTERMSIG(status)) +
-                 (name == nullptr ? "" : std::string(" (SIG") + name + ")"));
-    }
-    if (!ward_) {
+  void check_memory(TimePoint now) {
+    const auto processes = process_tree(child_);
+    std::uint64_t used = resident_bytes(processes);
+    if (used <= options_.memory_limit) {
       return;
     }
-    auto signer = Signer::create(ward_->key, ward_->scheme);
-    if (!signer) {
+    used = proportional_bytes(processes);
+    if (used <= options_.memory_limit) {
       return;
     }
-    NetContext context;
-    Socket socket(context, SocketKind::dealer, {.linger_ms = exit_notice_linger_ms});
-    if (!socket.connect(ward_->url)) {
+    how_ = "used " + mebibytes(used) + ", more than its memory limit of " +
+           mebibytes(options_.memory_limit);
+    log_.error("the engine " + how_ + "; ending it");
+    kill_descendants(child_);
+    const std::string line = end_line("the engine " + how_);
+    [[maybe_unused]] const auto written =
+        send(link_fd_, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    kill_at_ = std::min(kill_at_, now + last_word_time);
+    memory_check_ = TimePoint::never();
+  }
+
+  RestartDecision after_end(int status) {
+    child_ = -1;
+    close(std::exchange(child_fd_, -1));
+    if (capture_) {
+      capture_->copy_rest();
+    }
+    read_lines();
+    close(std::exchange(link_fd_, -1));
+    if (card_) {
+      announce_death(*card_);
+      card_.reset();
+    }
+    EngineEnd end = std::exchange(end_, {});
+    end.was_registered = last_id_.has_value();
+    end.how = how_.empty() ? how_it_ended(status) : std::exchange(how_, {});
+    kill_at_ = TimePoint::never();
+    memory_check_ = TimePoint::never();
+    const RestartDecision decision = policy_.decide(steady_now(), end);
+    const bool crashed = WIFSIGNALED(status) || (!end.announced && !end.told_to_stop);
+    if (crashed || decision.restart) {
+      const std::string id = last_id_ ? " " + std::to_string(last_id_->value) : std::string();
+      log_.write(crashed ? LogLevel::error : LogLevel::info, "engine" + id + " " + decision.why);
+    }
+    return decision;
+  }
+
+  /// False when the nanny is told to stop meanwhile.
+  bool wait_before_restart(Duration delay) {
+    const TimePoint until = steady_now() + delay;
+    while (true) {
+      forward_signals();
+      if (end_.told_to_stop) {
+        return false;
+      }
+      const TimePoint now = steady_now();
+      if (now >= until) {
+        return true;
+      }
+      pollfd item{signal_fd_, POLLIN, 0};
+      poll(&item, 1, static_cast<int>((until - now).count() / 1'000'000 + 1));
+    }
+  }
+
+  void renew_capture() {
+    if (!capture_) {
       return;
     }
-    Session session(new_session_id(), user_name(), *signer);
-    const std::string content = dump_json({{"id", ward_->id}});
-    socket.send(session.make({.type = "unregistration_request", .content = content}, wall_now()));
-    // The destructors wait until the notice has left, at most exit_notice_linger_ms.
+    capture_.reset();
+    if (auto made = OutputCapture::create()) {
+      capture_ = std::move(*made);
+    }
   }
 
   [[noreturn]] static void end_like(int status) {
@@ -195,38 +321,34 @@ class Nanny {
     _exit(WEXITSTATUS(status));
   }
 
-  pid_t child_;
-  int report_fd_;
-  int child_fd_;
+  NannyOptions options_;
+  RestartPolicy policy_;
   int signal_fd_;
-  OutputCapture* capture_;
+  sigset_t mask_before_;
+  std::unique_ptr<OutputCapture>& capture_;
   Log& log_;
-  std::string reports_{};
-  std::optional<Ward> ward_{};
+
+  // Of the engine that runs:
+  pid_t child_{-1};
+  int link_fd_{-1};
+  int child_fd_{-1};
+  LineBuffer lines_{};
+  std::optional<EngineCard> card_{};  ///< while the hub knows it
+  EngineEnd end_{};
+  std::string how_{};  ///< why the nanny ends it
   TimePoint kill_at_{TimePoint::never()};
+  TimePoint memory_check_{TimePoint::never()};
+
+  int generation_{};
+  std::optional<EngineId> last_id_{};
   std::optional<TimePoint> last_ctrl_c_{};
 };
 
-/// In the child: follow the parent into death, and read nothing from a terminal.
-void become_engine(pid_t parent) {
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (getppid() != parent) {
-    _exit(1);  // the parent died before the line above
-  }
-  const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null_fd >= 0) {
-    dup2(null_fd, STDIN_FILENO);
-    close(null_fd);
-  }
-}
-
 }  // namespace
 
-Result<NannyLink> split_nanny(Log& log, OutputCapture* capture) {
-  std::array<int, 2> pipe_fds{};
-  if (pipe2(pipe_fds.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
-    return unexpected(ErrorCode::io, "cannot make a pipe: " + errno_text(errno));
-  }
+Result<EngineSeat> split_nanny(const NannyOptions& options,
+                               Log& log,
+                               std::unique_ptr<OutputCapture>& capture) {
   sigset_t signals;
   sigset_t before;
   sigemptyset(&signals);
@@ -240,24 +362,11 @@ Result<NannyLink> split_nanny(Log& log, OutputCapture* capture) {
     }
   }
   pthread_sigmask(SIG_BLOCK, &signals, &before);
-  const pid_t parent = getpid();
-  const pid_t child = fork();
-  if (child < 0) {
-    const int reason = errno;
+  auto seat = Nanny(options, signals, before, capture, log).run();
+  if (!seat) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return unexpected(ErrorCode::io, "cannot start the engine process: " + errno_text(reason));
   }
-  if (child > 0) {
-    close(pipe_fds[1]);
-    if (capture != nullptr) {
-      capture->only_watch();
-    }
-    Nanny(child, pipe_fds[0], signals, capture, log).run();
-  }
-  close(pipe_fds[0]);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  become_engine(parent);
-  return NannyLink{.fd = pipe_fds[1]};
+  return seat;
 }
 
 }  // namespace ipf::engine

@@ -80,6 +80,16 @@ TEST(Text, TheUserIsTheEnvironmentsOneElseThePasswordFilesOne) {
   }
 }
 
+TEST(ParseBytes, UnitsArePowersOf1024) {
+  EXPECT_EQ(parse_bytes("1000"), 1000U);
+  EXPECT_EQ(parse_bytes("500M"), 500U << 20U);
+  EXPECT_EQ(parse_bytes("4GiB"), 4ULL << 30U);
+  EXPECT_EQ(parse_bytes("1.5kB"), 1536U);
+  for (const char* wrong : {"", "G", "-1", "4X", "4 G", "1e30", "4GG", "nan"}) {
+    EXPECT_EQ(parse_bytes(wrong), std::nullopt) << wrong;
+  }
+}
+
 TEST(Printable, ControlCharactersAndForeignBytesBecomeQuestionMarks) {
   EXPECT_EQ(printable("plain text ~"), "plain text ~");
   EXPECT_EQ(printable("a\nb\x1b[31m\x7f\xc3\xa4"), "a?b?[31m???");

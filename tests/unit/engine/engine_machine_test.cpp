@@ -276,9 +276,9 @@ TEST(EngineMachineTest, RefusalsAndInquiriesAreAnsweredWhileWorkRuns) {
 
 TEST(EngineMachineTest, ShutdownIsAnnouncedAndPythonStopped) {
   Engine engine;
-  EXPECT_EQ(
-      without_notes(engine.serving().control(4, Shutdown{.restart = true})),
-      (Actions{PublishBusy{{4}}, AnnounceShutdown{{4}, true}, PublishIdle{{4}}, StopPython{}}));
+  EXPECT_EQ(without_notes(engine.serving().control(4, Shutdown{.restart = true})),
+            (Actions{PublishBusy{{4}}, AnnounceShutdown{{4}, true}, PublishIdle{{4}},
+                     StopPython{.restart = true}}));
   EXPECT_EQ(engine.apply(5), Actions{});
   EXPECT_EQ(engine.feed(PingArrived{}), Actions{});
   EXPECT_EQ(engine.feed(PythonStopped{}), (Actions{Leave{.status = 0, .python_stopped = true}}));

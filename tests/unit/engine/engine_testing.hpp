@@ -45,8 +45,9 @@ class Engine {
   Actions finish(std::uint64_t token, bool stops_queue = false) {
     return feed(RequestFinished{.token = {token}, .stops_queue = stops_queue});
   }
-  Actions control(std::uint64_t token, ControlRequest request) {
-    return feed(ControlArrived{.token = {token}, .request = std::move(request)});
+  /// Not inlined: GCC 12 takes temporaries of this variant for uninitialised.
+  [[gnu::noinline]] Actions control(std::uint64_t token, const ControlRequest& request) {
+    return feed(ControlArrived{.token = {token}, .request = request});
   }
   /// Moves the clock to the machine's next deadline and says so.
   Actions pass_deadline() {
