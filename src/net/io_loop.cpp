@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/check.hpp"
+#include "net/poll_timeout.hpp"
 
 namespace ipf {
 
@@ -37,16 +38,8 @@ void IoLoop::remove(int fd, const IoHandler& handler) {
 }
 
 void IoLoop::wait(TimePoint now, TimePoint deadline) {
-  constexpr std::int64_t nanoseconds_per_ms = 1'000'000;
-  constexpr std::int64_t longest_ms = 3'600'000;
-  std::int64_t timeout_ms = -1;
-  if (deadline != TimePoint::never()) {
-    // Rounded up: waking early would spin until the deadline.
-    const std::int64_t left = std::max<std::int64_t>(0, (deadline - now).count());
-    timeout_ms = std::min((left + nanoseconds_per_ms - 1) / nanoseconds_per_ms, longest_ms);
-  }
   ready_count_ = std::max(0, epoll_wait(epoll_, ready_.data(), static_cast<int>(ready_.size()),
-                                        static_cast<int>(timeout_ms)));
+                                        poll_timeout_ms(now, deadline)));
   for (int i = 0; i < ready_count_; ++i) {
     const auto& event = ready_[static_cast<std::size_t>(i)];
     if (event.data.ptr != nullptr) {

@@ -1,11 +1,11 @@
 #include "net/poller.hpp"
 
-#include <algorithm>
 #include <vector>
 
 #include <zmq.h>
 
 #include "core/check.hpp"
+#include "net/poll_timeout.hpp"
 
 namespace ipf {
 
@@ -32,16 +32,8 @@ std::size_t Poller::add(const ConnectionWatch& watch) {
 }
 
 void Poller::wait(TimePoint now, TimePoint deadline) {
-  constexpr std::int64_t nanoseconds_per_ms = 1'000'000;
-  constexpr std::int64_t longest_ms = 3'600'000;
-  std::int64_t timeout_ms = -1;
-  if (deadline != TimePoint::never()) {
-    // Rounded up: waking early would spin until the deadline.
-    const std::int64_t left = std::max<std::int64_t>(0, (deadline - now).count());
-    timeout_ms = std::min((left + nanoseconds_per_ms - 1) / nanoseconds_per_ms, longest_ms);
-  }
   const int count = zmq_poll(items_->list.data(), static_cast<int>(items_->list.size()),
-                             static_cast<long>(timeout_ms));
+                             poll_timeout_ms(now, deadline));
   if (count < 0) {
     for (auto& item : items_->list) {
       item.revents = 0;

@@ -5,6 +5,7 @@
 #include <mongoc/mongoc.h>
 #include <utility>
 
+#include "store/found_records.hpp"
 #include "store/mongo_document.hpp"
 
 namespace ipf {
@@ -212,30 +213,14 @@ std::int64_t place_of(const bson_t* document) {
 }  // namespace
 
 Result<std::vector<TaskRecord>> MongoBackend::find(const StoreQuery& query, std::size_t most) {
-  struct Found {
-    std::int64_t place{};
-    TaskRecord record{};
-  };
-  std::vector<Found> found;
+  FoundRecords found(most);
   BsonDocument filter;
   append_filter(filter.get(), query);
   IPF_TRY(driver_->scan(filter.get(), nullptr, [&](const bson_t* document) {
     auto record = record_of_document(document);
-    if (matches(record, query)) {
-      found.push_back({.place = place_of(document), .record = std::move(record)});
-    }
-    return found.size() <= most;
+    return !matches(record, query) || found.add(place_of(document), std::move(record));
   }));
-  if (found.size() > most) {
-    return too_many_records(most);
-  }
-  std::ranges::sort(found, {}, &Found::place);
-  std::vector<TaskRecord> records;
-  records.reserve(found.size());
-  for (auto& one : found) {
-    records.push_back(std::move(one.record));
-  }
-  return records;
+  return std::move(found).in_order();
 }
 
 Result<std::vector<std::string>> MongoBackend::history() {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "hub/record_columns.hpp"
+#include "store/found_records.hpp"
 #include "store/pickled_buffers.hpp"
 #include "store/sqlite_query.hpp"
 
@@ -433,29 +434,13 @@ Result<void> SqliteBackend::take_rows(SqliteStatement& rows, const StoreQuery& q
 }
 
 Result<std::vector<TaskRecord>> SqliteBackend::find(const StoreQuery& query, std::size_t most) {
-  struct Found {
-    std::int64_t place{};
-    TaskRecord record{};
-  };
-  std::vector<Found> found;
+  FoundRecords found(most);
   const auto take = [&](SqliteStatement& statement) {
-    if (found.size() <= most) {
-      found.push_back({.place = statement.integer(0), .record = record_at(statement)});
-    }
-    return found.size() <= most;
+    return found.add(statement.integer(0), record_at(statement));
   };
   IPF_TRY(scan(query, take));
-  if (found.size() > most) {
-    return too_many_records(most);
-  }
   // Not by ORDER BY: it would tempt SQLite to read the whole table in order instead of an index.
-  std::ranges::sort(found, {}, &Found::place);
-  std::vector<TaskRecord> records;
-  records.reserve(found.size());
-  for (auto& one : found) {
-    records.push_back(std::move(one.record));
-  }
-  return records;
+  return std::move(found).in_order();
 }
 
 Result<std::vector<std::string>> SqliteBackend::ids_of(SqliteStatement& rows) const {

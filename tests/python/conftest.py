@@ -31,6 +31,20 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float) -> No
         time.sleep(0.02)
 
 
+def run_example(name: str, ipython_dir: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of examples/ as a user would, with only this directory's clusters in sight."""
+    drop = ("IPP_", "IPYTHON")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
+    return subprocess.run(
+        [sys.executable, str(Path(__file__).parents[2] / "examples" / name), *args],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        env=environment | {"IPYTHONDIR": str(ipython_dir)},
+    )
+
+
 class Cluster:
     """A controller and engines; all processes are gone after `stop`."""
 

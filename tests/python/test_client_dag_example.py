@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-from conftest import Cluster
+from conftest import Cluster, run_example
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "dag_and_priorities.py"
-
-
-def run(ipython_dir: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    drop = ("IPP_", "IPYTHON")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
-    return subprocess.run(
-        [sys.executable, str(EXAMPLE), *args],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-        env=environment | {"IPYTHONDIR": str(ipython_dir)},
-    )
+EXAMPLE = "dag_and_priorities.py"
 
 
 def test_the_graph_overtakes_the_flood(cluster: Cluster) -> None:
-    done = run(cluster.ipython_dir)
+    done = run_example(EXAMPLE, cluster.ipython_dir)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert re.search(r"^report is blocked: it waits for 2 tasks", done.stdout, re.MULTILINE)
@@ -38,6 +22,6 @@ def test_the_graph_overtakes_the_flood(cluster: Cluster) -> None:
 
 
 def test_without_a_cluster_it_says_so(tmp_path: Path) -> None:
-    done = run(tmp_path)
+    done = run_example(EXAMPLE, tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: no cluster to work on: ")

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import ipyfleet as ipp
 import pytest
-from conftest import ENGINES, START_SECONDS, Cluster
+from conftest import ENGINES, START_SECONDS, Cluster, run_example
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart.py"
-
-
-def run(ipython_dir: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    drop = ("IPP_", "IPYTHON")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
-    return subprocess.run(
-        [sys.executable, str(EXAMPLE), *args],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-        env=environment | {"IPYTHONDIR": str(ipython_dir)},
-    )
+EXAMPLE = "quickstart.py"
 
 
 def test_quickstart_counts_and_compares(cluster: Cluster) -> None:
     with ipp.Client(cluster.file, timeout=20) as rc:
         rc.wait_for_engines(ENGINES, timeout=START_SECONDS)
         pids = sorted(rc[:].apply_sync(os.getpid))
-    done = run(cluster.ipython_dir)
+    done = run_example(EXAMPLE, cluster.ipython_dir)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert re.search(r"^ +[\d,]+  self$", done.stdout, re.MULTILINE)
@@ -43,7 +28,7 @@ def test_quickstart_counts_and_compares(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("args", [(), ("--profile", "other"), ("--cluster-id", "x")])
 def test_without_a_cluster_it_says_how_to_start_one(tmp_path: Path, args: tuple[str, ...]) -> None:
-    done = run(tmp_path, *args)
+    done = run_example(EXAMPLE, tmp_path, *args)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: no cluster is running; start one with: ipcluster start")
@@ -52,7 +37,7 @@ def test_without_a_cluster_it_says_how_to_start_one(tmp_path: Path, args: tuple[
 
 
 def test_help(tmp_path: Path) -> None:
-    done = run(tmp_path, "--help")
+    done = run_example(EXAMPLE, tmp_path, "--help")
     assert done.returncode == 0
     for option in ("--profile", "--cluster-id", "--peer-client"):
         assert option in done.stdout
