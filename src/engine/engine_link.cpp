@@ -1,6 +1,7 @@
 #include "engine/engine_link.hpp"
 
 #include <array>
+#include <chrono>
 #include <utility>
 
 #include "core/check.hpp"
@@ -11,7 +12,12 @@ namespace ipf::engine {
 namespace {
 
 /// Time for the last messages to leave when the process ends.
-constexpr int linger_ms = 250;
+constexpr std::chrono::milliseconds linger{250};
+constexpr int linger_ms = linger.count();
+
+/// Names of the links; all that are not listed carry requests on the shell channel.
+constexpr std::string_view control_link = "control";
+constexpr std::string_view iopub_link = "iopub";
 
 Signer make_signer(const ConnectionInfo& info) {
   auto signer = Signer::create(info.key, info.signature_scheme);
@@ -28,12 +34,20 @@ void lend(const Frames& frames, std::vector<SharedBytes>& out) {
 
 }  // namespace
 
-EngineLink::EngineLink(ConnectionInfo info, std::string uuid, const std::string& username)
+EngineLink::EngineLink(
+    ConnectionInfo info, std::string uuid, const std::string& username, IoLoop& loop, Log& log)
     : info_(std::move(info)),
       uuid_(std::move(uuid)),
       signer_(make_signer(info_)),
       session_(uuid_, username, signer_),
-      registration_(context_, SocketKind::dealer, {.identity = uuid_, .linger_ms = linger_ms}) {}
+      loop_(loop),
+      registration_(context_, SocketKind::dealer, {.identity = uuid_, .linger_ms = linger_ms}),
+      queues_(loop, {}, log),
+      registration_source_(loop_, registration_) {}
+
+EngineLink::~EngineLink() {
+  queues_.linger(linger);
+}
 
 std::string EngineLink::url(int port) const {
   return endpoint_url(info_.interface, port);
@@ -46,55 +60,71 @@ std::string EngineLink::registration_url() const {
 Result<void> EngineLink::connect(EngineId id) {
   identity_.emplace(uuid_, id);
   status_topic_ = identity_->topic("status");
-  const SocketOptions named{.identity = uuid_, .handover = true, .linger_ms = linger_ms};
-  shell_.emplace(context_, SocketKind::router, named);
-  IPF_TRY(shell_->connect(url(info_.mux)));
+  const auto shell = [&](const char* name, int port) {
+    return queues_.connect(ZmtpConnector::Kind::router, name, url(port), uuid_);
+  };
+  IPF_TRY(shell("mux", info_.mux));
   if (info_.task != 0) {
-    IPF_TRY(shell_->connect(url(info_.task)));
+    IPF_TRY(shell("task", info_.task));
   }
   if (!info_.broadcast.empty()) {
     const auto leaf = static_cast<std::size_t>(id.value) % info_.broadcast.size();
-    IPF_TRY(shell_->connect(url(info_.broadcast[leaf])));
+    IPF_TRY(shell("broadcast", info_.broadcast[leaf]));
   }
-  control_.emplace(context_, SocketKind::router, named);
-  IPF_TRY(control_->connect(url(info_.control)));
-  iopub_.emplace(context_, SocketKind::pub, SocketOptions{.linger_ms = linger_ms});
-  IPF_TRY(iopub_->connect(url(info_.iopub)));
+  IPF_TRY(queues_.connect(ZmtpConnector::Kind::router, std::string(control_link),
+                          url(info_.control), uuid_));
+  IPF_TRY(queues_.connect(ZmtpConnector::Kind::pub, std::string(iopub_link), url(info_.iopub)));
   pong_.emplace(context_, SocketKind::dealer, SocketOptions{.identity = uuid_, .linger_ms = 0});
   IPF_TRY(pong_->connect(url(info_.hb_pong)));
   ping_.emplace(context_, SocketKind::sub, SocketOptions{.linger_ms = 0});
   ping_->subscribe_all();
+  ping_source_.emplace(loop_, *ping_);
   return ping_->connect(url(info_.hb_ping));
+}
+
+std::optional<EngineLink::Received> EngineLink::receive() {
+  auto frames = queues_.receive();
+  if (!frames) {
+    return std::nullopt;
+  }
+  const Channel channel = (*frames)[0] == control_link ? Channel::control : Channel::shell;
+  return Received{.channel = channel, .frames = std::move(*frames)};
+}
+
+bool EngineLink::pending() const {
+  return queues_.readable() || registration_source_.pending() ||
+         (ping_source_ && ping_source_->pending());
 }
 
 void EngineLink::tell_hub(std::string_view type, std::string_view content) {
   registration_.send(session_.make({.type = type, .content = content}, wall_now()));
+  registration_source_.touched();
 }
 
 void EngineLink::publish_status(std::string_view parent, std::string_view state) {
-  const std::array<std::string_view, 1> identities{status_topic_};
+  const std::array<std::string_view, 2> route{iopub_link, status_topic_};
   std::string content = R"({"execution_state": ")";
   content += state;
   content += "\"}";
-  iopub_->send(session_.make({.type = "status",
+  queues_.send(session_.make({.type = "status",
                               .parent = parent,
                               .metadata = identity_->metadata(),
                               .content = content,
-                              .identities = identities},
+                              .identities = route},
                              wall_now()));
 }
 
 void EngineLink::publish(const Published& message) {
   const std::string topic = identity_->topic(message.topic);
-  const std::array<std::string_view, 1> identities{topic};
+  const std::array<std::string_view, 2> route{iopub_link, topic};
   lend(message.buffers, buffers_);
-  iopub_->send(
+  queues_.send(
       session_.make({.type = message.msg_type,
                      .parent = message.parent.bytes.empty() ? "{}" : message.parent.bytes,
                      .metadata = message.metadata.empty() ? identity_->metadata()
                                                           : std::string_view(message.metadata),
                      .content = message.content,
-                     .identities = identities,
+                     .identities = route,
                      .buffers = buffers_},
                     wall_now()));
   buffers_.clear();
@@ -115,7 +145,6 @@ Frames EngineLink::reply(const ReplyTarget& target,
   }
   lend(buffers, buffers_);
   const std::string type = reply_type(target.msg_type);
-  Socket& socket = shell ? *shell_ : *control_;
   Frames frames = session_.make({.type = type,
                                  .parent = request.header(),
                                  .metadata = metadata,
@@ -124,7 +153,7 @@ Frames EngineLink::reply(const ReplyTarget& target,
                                  .buffers = buffers_},
                                 wall_now());
   buffers_.clear();
-  socket.send(frames);
+  queues_.send(frames);
   return frames;
 }
 
@@ -134,7 +163,7 @@ void EngineLink::reply_again(const Message& request, const Frames& reply) {
     identities_.push_back(request.identity(i));
   }
   if (const auto sent = Message::split(reply)) {
-    shell_->send(identities_, reply, sent->identity_count());
+    queues_.send(identities_, reply, sent->identity_count());
   }
 }
 

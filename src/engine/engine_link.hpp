@@ -6,10 +6,13 @@
 #include <vector>
 
 #include "core/ids.hpp"
+#include "core/log.hpp"
 #include "core/result.hpp"
 #include "engine/engine_output.hpp"
 #include "engine/reply_texts.hpp"
+#include "net/loop_sources.hpp"
 #include "net/socket.hpp"
+#include "net/zmtp_connector.hpp"
 #include "protocol/connection_file.hpp"
 #include "protocol/message.hpp"
 #include "protocol/session.hpp"
@@ -29,10 +32,23 @@ struct ReplyTarget {
 /// The sockets of an engine to one controller, and the session that signs what goes out: the only
 /// place that knows how an engine's messages are laid out (protocol.md 1.2, 4.5 to 4.9). One
 /// thread.
+///
+/// Requests, replies and outputs go through a ZmtpConnector, in the thread of the loop; libzmq
+/// serves what is rare: registration and heartbeats.
 class EngineLink {
  public:
-  /// Opens the registration socket. The signature scheme of `info` must be one that exists.
-  EngineLink(ConnectionInfo info, std::string uuid, const std::string& username);
+  /// A request, with the name of the link that it came on as its first frame.
+  struct Received {
+    Channel channel{Channel::shell};
+    Frames frames{};
+  };
+
+  /// Opens the registration socket. The signature scheme of `info` must be one that exists; `loop`
+  /// and `log` must outlive the link.
+  EngineLink(
+      ConnectionInfo info, std::string uuid, const std::string& username, IoLoop& loop, Log& log);
+  /// Waits a moment until the last messages have left.
+  ~EngineLink();
 
   /// The rest of the ports, when only the registration was known before.
   void set_connection(ConnectionInfo info) { info_ = std::move(info); }
@@ -43,11 +59,22 @@ class EngineLink {
   [[nodiscard]] const Signer& signer() const { return signer_; }
   [[nodiscard]] const EngineIdentity& identity() const { return *identity_; }
   [[nodiscard]] std::string registration_url() const;
-  [[nodiscard]] Socket& registration() { return registration_; }
-  // Empty before connect().
-  [[nodiscard]] std::optional<Socket>& shell() { return shell_; }
-  [[nodiscard]] std::optional<Socket>& control() { return control_; }
-  [[nodiscard]] std::optional<Socket>& ping() { return ping_; }
+  /// Fails for a malformed address.
+  Result<void> connect_registration() { return registration_.connect(registration_url()); }
+  /// A message of the hub.
+  std::optional<Frames> receive_registration() { return registration_source_.receive(); }
+  /// Nothing before connect().
+  std::optional<Frames> receive_ping() {
+    return ping_source_ ? ping_source_->receive() : std::nullopt;
+  }
+  /// The oldest request that has arrived.
+  std::optional<Received> receive();
+  /// Something has arrived that no wait of the loop would tell of.
+  [[nodiscard]] bool pending() const;
+  /// Sends what was written since the last call; once a poll round.
+  void flush() { queues_.flush(); }
+  void check_deadlines(TimePoint now) { queues_.check_deadlines(now); }
+  [[nodiscard]] TimePoint next_deadline() const { return queues_.next_deadline(); }
 
   /// A message to the hub: registration_request, unregistration_request.
   void tell_hub(std::string_view type, std::string_view content);
@@ -73,13 +100,14 @@ class EngineLink {
   std::optional<EngineIdentity> identity_{};
   std::string status_topic_{};
 
+  IoLoop& loop_;
   NetContext context_{};  // before its sockets
   Socket registration_;
-  std::optional<Socket> shell_{};
-  std::optional<Socket> control_{};
-  std::optional<Socket> iopub_{};
+  ZmtpConnector queues_;
   std::optional<Socket> ping_{};
   std::optional<Socket> pong_{};
+  LoopReceiver registration_source_;
+  std::optional<LoopReceiver> ping_source_{};
 
   std::vector<std::string_view> identities_{};  // of the reply that is built
   std::vector<SharedBytes> buffers_{};          // of the message that is built

@@ -22,7 +22,7 @@ constexpr Duration rejected_note_interval = std::chrono::seconds(10);
 /// As much output past Python goes out at once; the rest waits for the timer or the request's end.
 constexpr std::size_t captured_max = 65536;
 constexpr std::array<const char*, OutputCapture::streams> stream_names{"stdout", "stderr"};
-/// Messages taken from one socket before the others have their turn.
+/// Requests taken before outputs and deadlines have their turn.
 constexpr int burst = 64;
 /// A request with more bytes than this does not stay in memory just for its header.
 constexpr std::size_t head_shares_below = 16384;
@@ -79,7 +79,14 @@ Result<ConnectionInfo> complete_connection(const Json& reply, const ConnectionIn
 }  // namespace
 
 EngineReactor::EngineReactor(ReactorOptions options, EngineChannels& channels, Log& log)
-    : options_(std::move(options)), channels_(channels), log_(log), machine_(options_.machine) {}
+    : options_(std::move(options)), channels_(channels), log_(log), machine_(options_.machine) {
+  if (options_.nanny_fd >= 0) {
+    nanny_waiting_.emplace(loop_, options_.nanny_fd);
+  }
+  for (std::size_t i = 0; options_.capture != nullptr && i < OutputCapture::streams; ++i) {
+    captured_waiting_[i].emplace(loop_, options_.capture->fd(i));
+  }
+}
 
 // ---- the loop -----------------------------------------------------------------------------------
 
@@ -88,22 +95,12 @@ int EngineReactor::run() {
   watch_due_ = steady_now() + watch_interval;
   feed(EngineStarted{});
   while (!machine_.left()) {
-    poll(std::min({machine_.next_deadline(), streams_due_, watch_due_}));
+    poll(std::min({machine_.next_deadline(), streams_due_, watch_due_, link_->next_deadline()}));
     const TimePoint now = steady_now();
-    if (ready(ready_.ping)) {
-      receive_pings();
-    }
-    if (ready(ready_.control)) {
-      receive_requests(Channel::control);
-    }
-    if (ready(ready_.shell)) {
-      receive_requests(Channel::shell);
-    }
-    if (ready(ready_.registration)) {
-      receive_registration();
-    }
-    if (std::any_of(ready_.captured.begin(), ready_.captured.end(),
-                    [this](auto index) { return ready(index); })) {
+    receive_pings();
+    receive_requests();
+    receive_registration();
+    if (captured_is_waiting()) {
       read_captured();
     }
     take_outputs();
@@ -112,33 +109,12 @@ int EngineReactor::run() {
     if (now >= machine_.next_deadline()) {
       feed(TimePassed{});
     }
+    link_->check_deadlines(now);
+    link_->flush();
   }
   channels_.outputs.close();
   close_link();
   return exit_status_;
-}
-
-void EngineReactor::build_poller() {
-  poller_ = std::make_unique<Poller>();
-  ready_ = {};
-  poller_->add_fd(channels_.wakeup.fd());
-  ready_.termination = poller_->add_fd(channels_.termination.fd());
-  if (options_.nanny_fd >= 0 && !nanny_lost_) {
-    ready_.nanny = poller_->add_fd(options_.nanny_fd);
-  }
-  ready_.registration = poller_->add(link_->registration());
-  if (connected_) {
-    ready_.shell = poller_->add(*link_->shell());
-    ready_.control = poller_->add(*link_->control());
-    ready_.ping = poller_->add(*link_->ping());
-  }
-  for (std::size_t i = 0; options_.capture != nullptr && i < OutputCapture::streams; ++i) {
-    ready_.captured[i] = poller_->add_fd(options_.capture->fd(i));
-  }
-}
-
-bool EngineReactor::ready(std::optional<std::size_t> index) const {
-  return index && poller_->ready(*index);
 }
 
 void EngineReactor::poll(TimePoint deadline) {
@@ -146,12 +122,20 @@ void EngineReactor::poll(TimePoint deadline) {
   // What was pushed before the flag was up has woken nobody.
   channels_.outputs.take(outputs_);
   const TimePoint now = steady_now();
-  poller_->wait(now, outputs_.empty() ? deadline : now);
+  loop_.wait(now, outputs_.empty() && !link_->pending() ? deadline : now);
   channels_.io_sleeps.store(false);
-  if (poller_->ready(0)) {
+  if (outputs_waiting_.take()) {
     channels_.wakeup.drain();
   }
   perform_outputs(outputs_);
+}
+
+bool EngineReactor::captured_is_waiting() {
+  bool any = false;
+  for (auto& source : captured_waiting_) {
+    any = (source && source->take()) || any;
+  }
+  return any;
 }
 
 void EngineReactor::feed(const Event& event) {
@@ -165,11 +149,11 @@ void EngineReactor::feed(const Event& event) {
 }
 
 void EngineReactor::watch_outside(TimePoint now) {
-  if (ready(ready_.termination)) {
+  if (termination_waiting_.take()) {
     channels_.termination.drain();
     feed(TerminationRequested{.reason = "terminated by a signal"});
   }
-  if (ready(ready_.nanny)) {
+  if (nanny_waiting_ && nanny_waiting_->take()) {
     read_nanny();
   }
   if (now < watch_due_) {
@@ -192,7 +176,7 @@ void EngineReactor::read_nanny() {
   const ssize_t got = read(options_.nanny_fd, chunk.data(), chunk.size());
   if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
     nanny_lost_ = true;
-    build_poller();
+    nanny_waiting_.reset();
     feed(TerminationRequested{.reason = "the watching process is gone"});
     return;
   }
@@ -217,15 +201,15 @@ void EngineReactor::tell_nanny(const std::string& line) {
 
 void EngineReactor::open_link() {
   link_.reset();
-  link_ = std::make_unique<EngineLink>(options_.connection, options_.uuid, options_.username);
-  if (const auto connected = link_->registration().connect(link_->registration_url()); !connected) {
+  link_ = std::make_unique<EngineLink>(options_.connection, options_.uuid, options_.username, loop_,
+                                       log_);
+  if (const auto connected = link_->connect_registration(); !connected) {
     log_.error(connected.error().message);
   }
-  build_poller();
 }
 
 void EngineReactor::receive_registration() {
-  auto frames = link_->registration().receive();
+  auto frames = link_->receive_registration();
   if (!frames) {
     return;
   }
@@ -265,20 +249,20 @@ void EngineReactor::receive_registration() {
 }
 
 void EngineReactor::receive_pings() {
-  while (auto ping = link_->ping()->receive()) {
+  while (auto ping = link_->receive_ping()) {
     ping_ = std::move(ping);
     feed(PingArrived{});
   }
 }
 
-void EngineReactor::receive_requests(Channel channel) {
-  auto& socket = channel == Channel::shell ? link_->shell() : link_->control();
-  for (int i = 0; i < burst && socket; ++i) {
-    auto frames = socket->receive();
-    if (!frames) {
+void EngineReactor::receive_requests() {
+  for (int i = 0; i < burst; ++i) {
+    auto received = link_->receive();
+    if (!received) {
       return;
     }
-    auto message = verify_message(std::move(*frames), link_->signer());
+    const Channel channel = received->channel;
+    auto message = verify_message(std::move(received->frames), link_->signer());
     if (!message) {
       report_rejected(message.error());
     } else if (!guard_.first_sight(message->signature())) {
@@ -473,7 +457,6 @@ void EngineReactor::perform(const ConnectSockets& action) {
     log_.error(connected.error().message);
   }
   connected_ = true;
-  build_poller();
   tell_nanny(registered_line({.uuid = options_.uuid,
                               .url = link_->registration_url(),
                               .key = link_->connection().key,

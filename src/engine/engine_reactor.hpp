@@ -21,7 +21,8 @@
 #include "engine/reply_texts.hpp"
 #include "engine/sent_replies.hpp"
 #include "engine/usage_report.hpp"
-#include "net/poller.hpp"
+#include "net/io_loop.hpp"
+#include "net/loop_sources.hpp"
 #include "protocol/connection_file.hpp"
 #include "protocol/header_reader.hpp"
 #include "protocol/replay_guard.hpp"
@@ -79,13 +80,11 @@ class EngineReactor {
   };
 
   void open_link();
-  void build_poller();
   void poll(TimePoint deadline);
   void feed(const Event& event);
-  [[nodiscard]] bool ready(std::optional<std::size_t> index) const;
   void receive_pings();
   void receive_registration();
-  void receive_requests(Channel channel);
+  void receive_requests();
   void on_request(Channel channel, Message message);
   /// It was here before: answers again if the answer is known.
   void on_replay(Channel channel, const Message& message);
@@ -94,6 +93,7 @@ class EngineReactor {
   void flush_streams(TimePoint now);
   void watch_outside(TimePoint now);
   void report_rejected(const Error& error);
+  [[nodiscard]] bool captured_is_waiting();
   void read_captured();
   void publish_captured();
 
@@ -141,20 +141,14 @@ class EngineReactor {
   ReactorOptions options_;
   EngineChannels& channels_;
   Log& log_;
+  IoLoop loop_{};
   EngineMachine machine_;
   Actions actions_{};
   std::unique_ptr<EngineLink> link_;
-  std::unique_ptr<Poller> poller_;
-  /// Places in the poller. Asking a socket in vain costs a system call.
-  struct {
-    std::optional<std::size_t> termination{};
-    std::optional<std::size_t> nanny{};
-    std::optional<std::size_t> registration{};
-    std::optional<std::size_t> shell{};
-    std::optional<std::size_t> control{};
-    std::optional<std::size_t> ping{};
-    std::array<std::optional<std::size_t>, OutputCapture::streams> captured{};
-  } ready_{};
+  LoopFd outputs_waiting_{loop_, channels_.wakeup.fd()};
+  LoopFd termination_waiting_{loop_, channels_.termination.fd()};
+  std::optional<LoopFd> nanny_waiting_{};
+  std::array<std::optional<LoopFd>, OutputCapture::streams> captured_waiting_{};
 
   bool connected_{};
   std::string python_version_{};

@@ -2,11 +2,12 @@
 
 #include <array>
 #include <cerrno>
+#include <iterator>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
-
-#include "net/zmtp_router.hpp"
 
 namespace ipf {
 
@@ -14,7 +15,50 @@ namespace {
 /// Blocks of small frames are not kept beyond this, so that an idle peer costs nothing.
 constexpr std::size_t spare_max = std::size_t{64} << 10U;
 constexpr std::size_t block_max = std::size_t{1} << 20U;
+constexpr std::size_t scratch_size = std::size_t{128} << 10U;
+
+void set_option(int fd, int level, int name, int value) {
+  // An option that this kernel lacks costs speed or patience, not correctness.
+  [[maybe_unused]] const int ignored = setsockopt(fd, level, name, &value, sizeof value);
+}
 }  // namespace
+
+void tune_tcp(int fd) {
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+}
+
+// ---- ZmtpHost -----------------------------------------------------------------------------------
+
+ZmtpHost::ZmtpHost(IoLoop& loop, std::size_t unsent_bytes_max)
+    : loop_(loop), unsent_bytes_max_(unsent_bytes_max), scratch_(scratch_size) {}
+
+void ZmtpHost::take_arrived() {
+  std::move(arrived_.begin(), arrived_.end(), std::back_inserter(inbox_));
+  arrived_.clear();
+}
+
+std::optional<Frames> ZmtpHost::take_message() {
+  if (inbox_.empty()) {
+    return std::nullopt;
+  }
+  Frames frames = std::move(inbox_.front());
+  inbox_.pop_front();
+  return frames;
+}
+
+void ZmtpHost::flush_dirty() {
+  for (std::size_t i = 0; i < dirty_.size(); ++i) {
+    if (!dirty_[i]->dropped()) {
+      dirty_[i]->flush();
+    }
+  }
+  dirty_.clear();
+  discarded_.clear();
+}
 
 // ---- SendQueue ----------------------------------------------------------------------------------
 
@@ -92,15 +136,16 @@ void SendQueue::consume(std::size_t count) {
 
 // ---- ZmtpConnection -----------------------------------------------------------------------------
 
-ZmtpConnection::ZmtpConnection(ZmtpRouter& router,
+ZmtpConnection::ZmtpConnection(ZmtpHost& host,
+                               const ZmtpSession::Options& options,
                                int fd,
                                std::string address,
                                TimePoint handshake_deadline)
-    : router_(router),
+    : host_(host),
       fd_(fd),
       address_(std::move(address)),
       handshake_deadline_(handshake_deadline),
-      session_(router.session_options_) {
+      session_(options) {
   out_.add_raw(session_.hello());
 }
 
@@ -139,7 +184,7 @@ void ZmtpConnection::read() {
   // Two rounds only: then the other peers get their turn.
   for (int round = 0; round < 2; ++round) {
     const std::span<char> room = session_.room();
-    std::vector<char>& scratch = router_.scratch_;
+    std::vector<char>& scratch = host_.scratch_;
     char* target = room.empty() ? scratch.data() : room.data();
     const std::size_t space = room.empty() ? scratch.size() : room.size();
     const ssize_t got = recv(fd_, target, space, MSG_DONTWAIT);
@@ -150,13 +195,13 @@ void ZmtpConnection::read() {
       return;
     }
     if (got <= 0) {
-      router_.drop(*this, {});
+      host_.drop(*this, {});
       return;
     }
     const auto count = static_cast<std::size_t>(got);
     if (!room.empty()) {
-      session_.filled(count, router_.arrived_);
-      router_.take_arrived();
+      session_.filled(count, host_.arrived_);
+      host_.take_arrived();
     } else if (!digest({target, count})) {
       return;
     }
@@ -169,26 +214,26 @@ void ZmtpConnection::read() {
 bool ZmtpConnection::digest(std::string_view bytes) {
   std::string answer;
   const std::uint64_t pongs = session_.pongs();
-  auto fed = session_.feed(bytes, router_.arrived_, answer);
+  auto fed = session_.feed(bytes, host_.arrived_, answer);
   if (fed && session_.ready() && !introduced_) {
-    if (!router_.introduce(*this)) {
+    if (!host_.introduce(*this)) {
       park();
       return false;
     }
-    fed = session_.feed({}, router_.arrived_, answer);
+    fed = session_.feed({}, host_.arrived_, answer);
   }
   if (!fed) {
-    router_.drop(*this, fed.error().message);
+    host_.drop(*this, fed.error().message);
     return false;
   }
   if (!answer.empty()) {
     out_.add_raw(answer);
     flush();
   }
-  router_.take_arrived();
+  host_.take_arrived();
   if (proof_deadline_ != TimePoint::never() && session_.pongs() != pongs) {
     proof_deadline_ = TimePoint::never();
-    router_.refuse_claims(*this);
+    host_.prove(*this);
   }
   return true;
 }
@@ -225,11 +270,11 @@ bool ZmtpConnection::queue(std::span<const std::string_view> first,
 void ZmtpConnection::flush() {
   dirty_ = false;
   if (!out_.write_to(fd_)) {
-    router_.drop(*this, {});
+    host_.drop(*this, {});
     return;
   }
-  if (out_.size() > router_.options_.unsent_bytes_max) {
-    router_.drop(*this, "it does not read: " + std::to_string(out_.size()) + " bytes wait for it");
+  if (out_.size() > host_.unsent_bytes_max_) {
+    host_.drop(*this, "it does not read: " + std::to_string(out_.size()) + " bytes wait for it");
     return;
   }
   watch();
@@ -243,8 +288,8 @@ void ZmtpConnection::pause_reading(bool pause) {
 void ZmtpConnection::watch() {
   std::uint32_t wanted = 0;
   // A peer that is not introduced yet may go on with its handshake.
-  const bool paused = paused_ || (router_.reading_paused_ && introduced_);
-  if (!parked_ && !paused && out_.size() <= router_.options_.unsent_bytes_max / 2) {
+  const bool paused = paused_ || (host_.reading_paused_ && introduced_);
+  if (!parked_ && !paused && out_.size() <= host_.unsent_bytes_max_ / 2) {
     wanted |= EPOLLIN;
   }
   if (!out_.empty()) {
@@ -252,7 +297,7 @@ void ZmtpConnection::watch() {
   }
   if (wanted != watched_) {
     watched_ = wanted;
-    router_.loop_.change(fd_, wanted, *this);
+    host_.loop_.change(fd_, wanted, *this);
   }
 }
 

@@ -3,19 +3,62 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/clock.hpp"
 #include "net/io_loop.hpp"
-#include "net/socket.hpp"
 #include "protocol/frames.hpp"
 #include "protocol/zmtp_session.hpp"
 
 namespace ipf {
 
-class ZmtpRouter;
+class ZmtpConnection;
+
+/// The socket that connections are part of: what they share, and what they ask it. One thread.
+class ZmtpHost {
+ public:
+  ZmtpHost(const ZmtpHost&) = delete;
+  ZmtpHost& operator=(const ZmtpHost&) = delete;
+
+ protected:
+  ZmtpHost(IoLoop& loop, std::size_t unsent_bytes_max);
+  virtual ~ZmtpHost() = default;
+
+  /// The handshake is through: gives the peer its name. False when it has to wait for start(), or
+  /// was dropped.
+  virtual bool introduce(ZmtpConnection& connection) = 0;
+  /// Takes the connection out of the loop; its memory lives until the end of the next flush().
+  /// `why` is empty when the peer has gone.
+  virtual void drop(ZmtpConnection& connection, std::string_view why) = 0;
+  /// The connection has answered challenge().
+  virtual void prove(const ZmtpConnection& /*connection*/) {}
+
+  std::optional<Frames> take_message();
+  /// Writes what is queued for connections that are dirty.
+  void flush_dirty();
+
+  IoLoop& loop_;
+  const std::size_t unsent_bytes_max_;
+  std::deque<Frames> inbox_{};
+  std::vector<ZmtpConnection*> dirty_{};
+  std::vector<std::unique_ptr<ZmtpConnection>> discarded_{};  ///< until the next round
+  bool reading_paused_{false};
+
+ private:
+  friend class ZmtpConnection;
+  void take_arrived();
+
+  std::vector<Frames> arrived_{};
+  std::vector<char> scratch_;
+};
+
+/// Tunes a TCP socket: no delay, and a peer whose machine vanished is noticed after two minutes.
+void tune_tcp(int fd);
 
 /// Bytes on their way to one peer: small frames copied into blocks, large ones by reference.
 class SendQueue {
@@ -46,16 +89,23 @@ class SendQueue {
   std::string spare_;  ///< memory of the last block, used again
 };
 
-/// One peer of a ZmtpRouter.
+/// One peer of a ZmtpHost.
 class ZmtpConnection final : public IoHandler {
  public:
-  ZmtpConnection(ZmtpRouter& router, int fd, std::string address, TimePoint handshake_deadline);
+  /// `options` must outlive the connection, which owns `fd`, a socket that does not block; it may
+  /// still be connecting.
+  ZmtpConnection(ZmtpHost& host,
+                 const ZmtpSession::Options& options,
+                 int fd,
+                 std::string address,
+                 TimePoint handshake_deadline);
   ~ZmtpConnection() override;
 
   void on_io(std::uint32_t events) override;
-  /// True if it was clean before, so that the router has to remember it for flush().
+  /// True if it was clean before, so that the host has to remember it for flush().
   bool queue(std::span<const std::string_view> first, const Frames& rest, std::size_t from);
   void flush();
+  [[nodiscard]] bool all_sent() const { return out_.empty(); }
 
   [[nodiscard]] int fd() const { return fd_; }
   [[nodiscard]] const std::string& address() const { return address_; }
@@ -84,7 +134,7 @@ class ZmtpConnection final : public IoHandler {
   /// False when the connection ended.
   bool digest(std::string_view bytes);
 
-  ZmtpRouter& router_;
+  ZmtpHost& host_;
   const int fd_;
   const std::string address_;
   const TimePoint handshake_deadline_;

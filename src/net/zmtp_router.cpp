@@ -4,21 +4,16 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <iterator>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <random>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
 
-#include "net/zmtp_connection.hpp"
-
 namespace ipf {
 
 namespace {
 
-constexpr std::size_t scratch_size = std::size_t{128} << 10U;
 constexpr std::size_t introduced_max = 10'000;
 constexpr Duration accept_pause = std::chrono::seconds(1);
 constexpr Duration proof_time = std::chrono::seconds(3);
@@ -36,20 +31,6 @@ std::string address_text(const sockaddr_storage& address, socklen_t size) {
     return "?";
   }
   return std::string(host.data()) + ":" + port.data();
-}
-
-void set_option(int fd, int level, int name, int value) {
-  // An option that this kernel lacks costs speed or patience, not correctness.
-  [[maybe_unused]] const int ignored = setsockopt(fd, level, name, &value, sizeof value);
-}
-
-/// A peer whose machine vanished is noticed after two minutes; heartbeats are faster for engines.
-void tune(int fd) {
-  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
 }
 
 }  // namespace
@@ -73,13 +54,12 @@ class ZmtpRouter::Listener final : public IoHandler {
 };
 
 ZmtpRouter::ZmtpRouter(IoLoop& loop, std::string name, const Options& options, Log& log)
-    : loop_(loop),
+    : ZmtpHost(loop, options.unsent_bytes_max),
       name_(std::move(name)),
       options_(options),
       session_options_{.identity = options.identity,
                        .message_bytes_max = options.message_bytes_max},
       log_(log),
-      scratch_(scratch_size),
       next_name_(std::random_device{}()) {}
 
 ZmtpRouter::~ZmtpRouter() {
@@ -116,7 +96,11 @@ Result<int> ZmtpRouter::bind(std::string_view interface, int port) {
   if (fd < 0) {
     return failed(errno_text());
   }
-  set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  const int yes = 1;
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0) {
+    close(fd);
+    return failed(errno_text());
+  }
   sockaddr_storage bound{};
   socklen_t size = sizeof bound;
   if (::bind(fd, found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd, 4096) != 0 ||
@@ -170,9 +154,11 @@ void ZmtpRouter::pause_accepting(const char* why) {
 }
 
 void ZmtpRouter::add_connection(int fd, std::string address) {
-  tune(fd);
+  tune_tcp(fd);
   const TimePoint deadline = steady_now() + options_.handshake_time;
-  auto connection = std::make_unique<ZmtpConnection>(*this, fd, std::move(address), deadline);
+  ZmtpHost& host = *this;
+  auto connection =
+      std::make_unique<ZmtpConnection>(host, session_options_, fd, std::move(address), deadline);
   loop_.add(fd, EPOLLIN, *connection);
   ZmtpConnection& added = *connection;
   connections_.emplace(fd, std::move(connection));
@@ -237,27 +223,13 @@ void ZmtpRouter::settle_claims(const std::string& identity) {
   }
 }
 
-void ZmtpRouter::refuse_claims(const ZmtpConnection& holder) {
+void ZmtpRouter::prove(const ZmtpConnection& holder) {
   for (auto claim = claims_.find(holder.identity()); claim != claims_.end();
        claim = claims_.find(holder.identity())) {
     ZmtpConnection& claimant = *claim->second;
     claims_.erase(claim);
     drop(claimant, "its identity belongs to another connection");
   }
-}
-
-void ZmtpRouter::take_arrived() {
-  std::move(arrived_.begin(), arrived_.end(), std::back_inserter(inbox_));
-  arrived_.clear();
-}
-
-std::optional<Frames> ZmtpRouter::receive() {
-  if (inbox_.empty()) {
-    return std::nullopt;
-  }
-  Frames frames = std::move(inbox_.front());
-  inbox_.pop_front();
-  return frames;
 }
 
 SendResult ZmtpRouter::send(std::span<const std::string_view> first,
@@ -272,16 +244,6 @@ SendResult ZmtpRouter::send(std::span<const std::string_view> first,
     dirty_.push_back(found->second);
   }
   return SendResult::sent;
-}
-
-void ZmtpRouter::flush() {
-  for (std::size_t i = 0; i < dirty_.size(); ++i) {
-    if (!dirty_[i]->dropped()) {
-      dirty_[i]->flush();
-    }
-  }
-  dirty_.clear();
-  discarded_.clear();
 }
 
 void ZmtpRouter::pause_reading(bool pause) {

@@ -17,12 +17,11 @@
 #include "core/result.hpp"
 #include "net/io_loop.hpp"
 #include "net/socket.hpp"
+#include "net/zmtp_connection.hpp"
 #include "protocol/frames.hpp"
 #include "protocol/zmtp_session.hpp"
 
 namespace ipf {
-
-class ZmtpConnection;
 
 /// A listening ROUTER of its own, for the queues through which every task passes: it reads and
 /// writes TCP in the thread that owns it, where libzmq hands each message from an IO thread to that
@@ -41,7 +40,7 @@ class ZmtpConnection;
 ///
 /// One thread: the IoLoop's. Messages that are sent leave with flush(), which is to be called once
 /// a poll round; so a burst to one peer is one system call.
-class ZmtpRouter {
+class ZmtpRouter final : private ZmtpHost {
  public:
   struct Options {
     std::string identity{};
@@ -61,21 +60,19 @@ class ZmtpRouter {
 
   /// `name` begins the log lines; `log` must outlive the router.
   ZmtpRouter(IoLoop& loop, std::string name, const Options& options, Log& log);
-  ZmtpRouter(const ZmtpRouter&) = delete;
-  ZmtpRouter& operator=(const ZmtpRouter&) = delete;
   ~ZmtpRouter();
 
   /// Listens on `tcp://ip`, `tcp://*` or `tcp://host`; port 0 takes a free one. Returns the port.
   Result<int> bind(std::string_view interface, int port);
 
   /// The oldest message that has arrived, `[identity, frames...]`.
-  std::optional<Frames> receive();
+  std::optional<Frames> receive() { return take_message(); }
   [[nodiscard]] bool readable() const { return !inbox_.empty(); }
 
   /// Sends `first` frames (the first one is the identity), then frames [from, size) of `rest`.
   SendResult send(std::span<const std::string_view> first, const Frames& rest, std::size_t from);
   SendResult send(const Frames& frames) { return send({}, frames, 0); }
-  void flush();
+  void flush() { flush_dirty(); }
 
   /// Back-pressure: while true, nothing is read from the peers; what was read stays in receive().
   void pause_reading(bool pause);
@@ -96,7 +93,6 @@ class ZmtpRouter {
   [[nodiscard]] std::size_t connection_count() const { return connections_.size(); }
 
  private:
-  friend class ZmtpConnection;
   class Listener;
   struct IdentityHash {
     using is_transparent = void;  // NOLINT(readability-identifier-naming): the standard's name
@@ -108,17 +104,14 @@ class ZmtpRouter {
   void accept_all(int listening_fd);
   void add_connection(int fd, std::string address);
   void pause_accepting(const char* why);
-  /// The handshake is through: gives the peer its name. False when another one has the name: then
-  /// start() is called when it is free, or the connection is dropped.
-  bool introduce(ZmtpConnection& connection);
+  /// False when another one has the name: then start() is called when it is free, or the connection
+  /// is dropped.
+  bool introduce(ZmtpConnection& connection) override;
+  void drop(ZmtpConnection& connection, std::string_view why) override;
   /// The holder of an identity that others claim is alive.
-  void refuse_claims(const ZmtpConnection& holder);
+  void prove(const ZmtpConnection& holder) override;
   void settle_claims(const std::string& identity);
-  /// Closes the connection; its memory lives until the end of the next flush().
-  void drop(ZmtpConnection& connection, std::string_view why);
-  void take_arrived();
 
-  IoLoop& loop_;
   const std::string name_;
   const Options options_;
   const ZmtpSession::Options session_options_;
@@ -129,15 +122,9 @@ class ZmtpRouter {
   std::deque<std::pair<TimePoint, int>> handshakes_;  ///< deadline and fd, oldest first
   std::deque<std::pair<TimePoint, int>> challenges_;  ///< of holders, likewise
   std::unordered_multimap<std::string, ZmtpConnection*> claims_;
-  std::vector<std::unique_ptr<ZmtpConnection>> discarded_;  ///< until the next round
-  std::vector<ZmtpConnection*> dirty_;
-  std::deque<Frames> inbox_;
-  std::vector<Frames> arrived_;
-  std::vector<char> scratch_;
   /// Random, so that a name that an earlier controller gave is not somebody else's now.
   std::uint32_t next_name_;
   std::vector<std::string> introduced_;
-  bool reading_paused_{false};
   TimePoint accept_again_{TimePoint::never()};
   TimePoint quiet_until_{};
 };

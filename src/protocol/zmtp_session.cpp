@@ -58,9 +58,18 @@ Unexpected violation(std::string text) {
   return unexpected(ErrorCode::malformed, std::move(text));
 }
 
-/// What a ROUTER may talk to.
-bool fits_router(std::string_view socket_type) {
-  return socket_type == "DEALER" || socket_type == "ROUTER" || socket_type == "REQ";
+/// Who may be at the other end of a socket of type `own` (rfc 28 and 29).
+bool fits(std::string_view own, std::string_view peer) {
+  if (own == "ROUTER") {
+    return peer == "DEALER" || peer == "ROUTER" || peer == "REQ";
+  }
+  if (own == "DEALER") {
+    return peer == "ROUTER" || peer == "DEALER" || peer == "REP";
+  }
+  if (own == "PUB") {
+    return peer == "SUB" || peer == "XSUB";
+  }
+  return own == "SUB" && (peer == "PUB" || peer == "XPUB");
 }
 
 }  // namespace
@@ -237,8 +246,9 @@ Result<void> ZmtpSession::take_ready(std::string_view properties) {
       peer_identity_ = value;
     }
   }
-  if (!fits_router(socket_type)) {
-    return violation("a " + printable(socket_type) + " socket cannot talk to a ROUTER");
+  if (!fits(options_.socket_type, socket_type)) {
+    return violation("a " + printable(socket_type) + " socket cannot talk to a " +
+                     std::string(options_.socket_type));
   }
   stage_ = Stage::ready;
   return {};
@@ -263,7 +273,10 @@ Result<void> ZmtpSession::begin_frame(std::uint64_t size) {
 
 void ZmtpSession::end_frame(bool more, std::vector<Frames>& messages) {
   if (!more) {
-    messages.push_back(builder_.finish());
+    Frames message = builder_.finish();
+    if (!options_.discards_messages) {
+      messages.push_back(std::move(message));
+    }
     in_message_ = false;
     message_bytes_ = 0;
   }

@@ -28,13 +28,15 @@ namespace ipf {
 class ZmtpSession {
  public:
   struct Options {
-    std::string_view socket_type{"ROUTER"};
+    std::string_view socket_type{"ROUTER"};  ///< ROUTER, DEALER, PUB or SUB
     std::string identity{};
     /// Bytes of all frames of one message.
     std::size_t message_bytes_max{std::size_t{4} << 30U};
     std::size_t message_frames_max{1'000'000};
     std::size_t identity_bytes_max{255};
     std::size_t command_bytes_max{65536};
+    /// A PUB that sends everything has no use for subscriptions.
+    bool discards_messages{false};
   };
 
   explicit ZmtpSession(const Options& options);

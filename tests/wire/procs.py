@@ -35,6 +35,19 @@ def alive(pid: int) -> bool:
     return _state(pid) not in {"gone", "Z", "X"}
 
 
+def freeze(pid: int) -> None:
+    """Stop a process, and wait until all its threads stand still: until then they may go on."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    wait_until(
+        lambda: all(
+            (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+            for task in tasks.iterdir()
+        ),
+        f"all threads of {pid} are stopped",
+    )
+
+
 def stack_processes(token: str) -> list[ProcInfo]:
     """All living processes that were started with ``token`` in their environment."""
     needle = f"{TOKEN_VARIABLE}={token}".encode()

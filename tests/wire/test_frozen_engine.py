@@ -12,6 +12,7 @@ import pytest
 from .conftest import StackFactory
 from .pairings import A, C
 from .polling import wait_until
+from .procs import freeze
 from .stack import Stack
 
 pytestmark = pytest.mark.pairings(A, C, why="the reference forgets a frozen engine for ever")
@@ -29,7 +30,7 @@ def test_tasks_of_a_frozen_engine_move_and_it_comes_back(make_stack: StackFactor
     stack = make_stack()
     rc, pids = start_two(stack)
     rc[0].push({"kept": 42}, block=True)
-    os.kill(pids[0], signal.SIGSTOP)
+    freeze(pids[0])
     try:
         view = rc.load_balanced_view()
         tasks = [view.apply_async(os.getpid) for _ in range(6)]
@@ -50,7 +51,7 @@ def test_a_suspected_engine_gets_nothing_new_until_it_answers(make_stack: StackF
     # Given up only after a minute: it is suspected all the time.
     rc = stack.start(2, "--HeartMonitor.max_heartmonitor_misses=600", ping=PING)
     pids = dict(zip(rc.ids, rc[:].apply_sync(os.getpid), strict=True))
-    os.kill(pids[0], signal.SIGSTOP)
+    freeze(pids[0])
     try:
         time.sleep(6 * PING / 1000)
         view = rc.load_balanced_view()
@@ -71,7 +72,7 @@ def test_a_controller_that_was_stopped_loses_nobody(make_stack: StackFactory) ->
     stack = make_stack()
     rc, pids = start_two(stack)
     controller = stack.controller.pid
-    os.kill(controller, signal.SIGSTOP)
+    freeze(controller)
     time.sleep(3)
     os.kill(controller, signal.SIGCONT)
     assert rc.load_balanced_view().apply_async(os.getpid).get(timeout=10) in pids.values()

@@ -19,6 +19,7 @@ from . import pairings
 from .conftest import StackFactory
 from .pairings import C
 from .polling import wait_until
+from .procs import freeze
 from .stack import Stack
 
 T = 20.0
@@ -212,7 +213,7 @@ def test_a_frozen_engine_gives_its_queued_task_away(make_stack: StackFactory) ->
             lambda: "older task" in rc.explain(queued)[queued.msg_ids[0]]["reason"], "it is queued"
         )
         time.sleep(0.2)  # the engine has begun with the first
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
         try:
             start_engines(stack, rc, ())
             assert queued.get(T)[1] != pid

@@ -1,0 +1,288 @@
+#include "net/zmtp_connector.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "net/zmtp_router.hpp"
+#include "unit/net/net_testing.hpp"
+#include "unit/protocol/protocol_testing.hpp"
+
+namespace ipf {
+namespace {
+
+using test::loopback;
+using test::make_frames;
+using test::patience;
+using test::texts_of;
+using Kind = ZmtpConnector::Kind;
+using Texts = std::vector<std::string>;
+
+class Lines : public Log {
+ public:
+  void write(LogLevel /*level*/, std::string_view text) override { all.emplace_back(text); }
+  [[nodiscard]] bool enabled(LogLevel /*level*/) const override { return true; }
+  std::vector<std::string> all{};
+};
+
+std::string url_of(int port) {
+  return std::string(loopback) + ":" + std::to_string(port);
+}
+
+struct Bench {
+  explicit Bench(const ZmtpConnector::Options& options = {}) : connector(loop, options, log) {}
+
+  void turn() {
+    const TimePoint now = steady_now();
+    connector.flush();
+    loop.wait(now, std::min(now + std::chrono::milliseconds(5), connector.next_deadline()));
+    connector.check_deadlines(steady_now());
+    connector.flush();
+  }
+  template <class Condition>
+  bool until(Condition condition) {
+    const TimePoint deadline = steady_now() + patience;
+    while (!condition()) {
+      if (steady_now() >= deadline) {
+        return false;
+      }
+      turn();
+    }
+    return true;
+  }
+  std::optional<Frames> next() {
+    until([&] { return connector.readable(); });
+    return connector.receive();
+  }
+  std::optional<Frames> peer_receives(Socket& socket) {
+    std::optional<Frames> got;
+    until([&] { return (got = socket.receive()).has_value(); });
+    return got;
+  }
+  int bound(Socket& socket, int port = 0) {
+    std::optional<int> at;
+    // A port that was just left may take a moment.
+    until([&] {
+      const auto result = socket.bind(loopback, port);
+      at = result ? std::optional(*result) : std::nullopt;
+      return at.has_value();
+    });
+    return at.value_or(0);
+  }
+
+  Lines log{};
+  IoLoop loop{};
+  ZmtpConnector connector;
+  NetContext context{};
+};
+
+TEST(ZmtpConnector, ADealerTalksWithARouterAboutFramesOfAllSizes) {
+  Bench bench;
+  Socket router(bench.context, SocketKind::router, {.identity = "in"});
+  const int port = bench.bound(router);
+  ASSERT_TRUE(bench.connector.connect(Kind::dealer, "task", url_of(port), "me"));
+  const Texts parts{"",
+                    "small",
+                    std::string(255, 'a'),
+                    std::string(256, 'b'),
+                    std::string(4096, 'p'),
+                    std::string(4097, 'l'),
+                    std::string(3'000'000, 'h'),
+                    ""};
+  Texts named = parts;
+  named.insert(named.begin(), "task");
+  EXPECT_EQ(bench.connector.send(make_frames(named)), SendResult::sent);
+  const auto got = bench.peer_receives(router);
+  ASSERT_TRUE(got);
+  Texts expected = parts;
+  expected.insert(expected.begin(), "me");
+  EXPECT_EQ(texts_of(*got), expected);
+  EXPECT_EQ(router.send(*got), SendResult::sent);
+  const auto back = bench.next();
+  ASSERT_TRUE(back);
+  EXPECT_EQ(texts_of(*back), named);
+}
+
+TEST(ZmtpConnector, ARouterIsKnownByItsIdentity) {
+  Bench bench;
+  Socket router(bench.context, SocketKind::router, {.identity = "in", .mandatory = true});
+  const int port = bench.bound(router);
+  ASSERT_TRUE(bench.connector.connect(Kind::router, "mux", url_of(port), "uuid"));
+  ASSERT_TRUE(bench.until(
+      [&] { return router.send(make_frames({"uuid", "client", "x"})) == SendResult::sent; }));
+  const auto got = bench.next();
+  ASSERT_TRUE(got);
+  EXPECT_EQ(texts_of(*got), (Texts{"mux", "client", "x"}));
+  EXPECT_EQ(bench.connector.send(*got), SendResult::sent);
+  const auto back = bench.peer_receives(router);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(texts_of(*back), (Texts{"uuid", "client", "x"}));
+}
+
+TEST(ZmtpConnector, APublisherReachesASubscriber) {
+  Bench bench;
+  Socket sub(bench.context, SocketKind::sub);
+  sub.subscribe_all();
+  const int port = bench.bound(sub);
+  ASSERT_TRUE(bench.connector.connect(Kind::pub, "iopub", url_of(port)));
+  ASSERT_TRUE(bench.until([&] { return bench.connector.is_up("iopub"); }));
+  EXPECT_EQ(bench.connector.send(make_frames({"iopub", "topic", "x"})), SendResult::sent);
+  const auto got = bench.peer_receives(sub);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(texts_of(*got), (Texts{"topic", "x"}));
+  EXPECT_FALSE(bench.connector.readable()) << "a subscription is no message";
+}
+
+TEST(ZmtpConnector, ASubscriberGetsEverything) {
+  Bench bench;
+  Socket pub(bench.context, SocketKind::xpub, {.verbose = true});
+  const int port = bench.bound(pub);
+  ASSERT_TRUE(bench.connector.connect(Kind::sub, "notification", url_of(port)));
+  const auto subscription = bench.peer_receives(pub);
+  ASSERT_TRUE(subscription);
+  EXPECT_EQ(texts_of(*subscription), (Texts{"\1"}));
+  pub.send(make_frames({"registration_notification", "x"}));
+  const auto got = bench.next();
+  ASSERT_TRUE(got);
+  EXPECT_EQ(texts_of(*got), (Texts{"notification", "registration_notification", "x"}));
+}
+
+TEST(ZmtpConnector, TalksWithOurOwnRouter) {
+  Bench bench;
+  ZmtpRouter router(bench.loop, "bench", {.identity = "in"}, bench.log);
+  const auto port = router.bind(loopback, 0);
+  ASSERT_TRUE(port);
+  ASSERT_TRUE(bench.connector.connect(Kind::dealer, "a", url_of(*port), "first"));
+  ASSERT_TRUE(bench.connector.connect(Kind::router, "b", url_of(*port), "second"));
+  bench.connector.send(make_frames({"b", "x"}));
+  std::optional<Frames> got;
+  ASSERT_TRUE(bench.until([&] { return (got = router.receive()).has_value(); }));
+  EXPECT_EQ(texts_of(*got), (Texts{"second", "x"}));
+  router.send(make_frames({"first", "y"}));
+  router.flush();
+  const auto back = bench.next();
+  ASSERT_TRUE(back);
+  EXPECT_EQ(texts_of(*back), (Texts{"a", "y"}));
+}
+
+TEST(ZmtpConnector, WhatIsSentBeforeAnybodyListensArrivesInOrder) {
+  Bench bench;
+  int port = 0;
+  {
+    Socket finder(bench.context, SocketKind::router, {.linger_ms = 0});
+    port = bench.bound(finder);
+  }
+  ASSERT_TRUE(bench.connector.connect(Kind::dealer, "task", url_of(port), "me"));
+  for (const auto* text : {"1", "2", "3"}) {
+    EXPECT_EQ(bench.connector.send(make_frames({"task", text})), SendResult::sent);
+  }
+  EXPECT_FALSE(bench.connector.is_up("task"));
+  Socket router(bench.context, SocketKind::router, {.linger_ms = 0});
+  ASSERT_EQ(bench.bound(router, port), port);
+  for (const auto* text : {"1", "2", "3"}) {
+    const auto got = bench.peer_receives(router);
+    ASSERT_TRUE(got);
+    EXPECT_EQ(texts_of(*got), (Texts{"me", text}));
+  }
+  EXPECT_EQ(bench.connector.take_connected(), (Texts{"task"}));
+  EXPECT_TRUE(bench.connector.take_connected().empty());
+}
+
+TEST(ZmtpConnector, ALinkThatBreaksIsMadeAgain) {
+  Bench bench;
+  int port = 0;
+  {
+    Socket router(bench.context, SocketKind::router, {.linger_ms = 0});
+    port = bench.bound(router);
+    ASSERT_TRUE(bench.connector.connect(Kind::dealer, "task", url_of(port), "me"));
+    bench.connector.send(make_frames({"task", "before"}));
+    ASSERT_TRUE(bench.peer_receives(router));
+  }
+  ASSERT_TRUE(bench.until([&] { return !bench.connector.is_up("task"); }));
+  bench.connector.take_connected();
+  Socket again(bench.context, SocketKind::router, {.linger_ms = 0});
+  ASSERT_EQ(bench.bound(again, port), port);
+  bench.connector.send(make_frames({"task", "after"}));
+  const auto got = bench.peer_receives(again);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(texts_of(*got), (Texts{"me", "after"}));
+  EXPECT_EQ(bench.connector.take_connected(), (Texts{"task"}));
+}
+
+TEST(ZmtpConnector, WhatWaitsForALinkIsBounded) {
+  Bench bench({.held_bytes_max = 100});
+  int port = 0;
+  {
+    Socket finder(bench.context, SocketKind::router, {.linger_ms = 0});
+    port = bench.bound(finder);
+  }
+  ASSERT_TRUE(bench.connector.connect(Kind::dealer, "task", url_of(port)));
+  EXPECT_EQ(bench.connector.send(make_frames({"task", std::string(90, 'x')})), SendResult::sent);
+  EXPECT_EQ(bench.connector.send(make_frames({"task", "yyy"})), SendResult::failed);
+}
+
+TEST(ZmtpConnector, APeerOfTheWrongTypeIsLeftAlone) {
+  Bench bench;
+  ZmtpRouter router(bench.loop, "bench", {.identity = "in"}, bench.log);
+  const auto port = router.bind(loopback, 0);
+  ASSERT_TRUE(port);
+  ASSERT_TRUE(bench.connector.connect(Kind::sub, "iopub", url_of(*port)));
+  ASSERT_TRUE(bench.until([&] {
+    return std::ranges::any_of(bench.log.all, [](const auto& line) {
+      return line.find("a ROUTER socket cannot talk to a SUB") != std::string::npos;
+    });
+  }));
+  EXPECT_FALSE(bench.connector.is_up("iopub"));
+}
+
+TEST(ZmtpConnector, AddressesThatCannotBeAreErrors) {
+  Bench bench;
+  for (const auto* url : {"udp://127.0.0.1:1", "tcp://127.0.0.1", "tcp://127.0.0.1:no-port"}) {
+    const auto result = bench.connector.connect(Kind::dealer, "task", url);
+    ASSERT_FALSE(result) << url;
+    EXPECT_NE(result.error().message.find(url), std::string::npos) << result.error().message;
+  }
+}
+
+TEST(ZmtpConnector, UnknownLinksAreUnroutable) {
+  Bench bench;
+  EXPECT_EQ(bench.connector.send(make_frames({"nobody", "x"})), SendResult::unroutable);
+}
+
+TEST(ZmtpConnector, LingerWaitsUntilEverythingHasLeft) {
+  Bench bench;
+  Socket router(bench.context, SocketKind::router, {.identity = "in"});
+  const int port = bench.bound(router);
+  const std::string large(20'000'000, 'h');
+  {
+    ZmtpConnector short_lived(bench.loop, {}, bench.log);
+    ASSERT_TRUE(short_lived.connect(Kind::dealer, "task", url_of(port), "me"));
+    ASSERT_TRUE(bench.until([&] { return short_lived.is_up("task"); }));
+    short_lived.send(make_frames({"task", large}));
+    short_lived.linger(patience);
+  }
+  const auto got = bench.peer_receives(router);
+  ASSERT_TRUE(got);
+  EXPECT_EQ((*got)[1].size(), large.size());
+}
+
+TEST(ZmtpConnector, WorksOverUnixSockets) {
+  Bench bench;
+  const std::string path = (std::filesystem::temp_directory_path() /
+                            ("ipf-connector-" + std::to_string(getpid()) + ".sock"))
+                               .string();
+  Socket router(bench.context, SocketKind::router, {.identity = "in"});
+  ASSERT_TRUE(router.bind("ipc://" + path, 1));
+  ASSERT_TRUE(bench.connector.connect(Kind::dealer, "task", "ipc://" + path + ":1", "me"));
+  bench.connector.send(make_frames({"task", "x"}));
+  const auto got = bench.peer_receives(router);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(texts_of(*got), (Texts{"me", "x"}));
+}
+
+}  // namespace
+}  // namespace ipf
