@@ -58,9 +58,9 @@ def up(make_stack: StackFactory) -> Iterator[tuple[Stack, Any]]:
 def start_engines(stack: Stack, rc: Any, *each: tuple[str, ...]) -> None:
     """Start engines one by one, so that their ids are in the order of ``each``."""
     for arguments in each:
-        count = len(rc.ids)
+        before = set(rc.ids)
         stack.start_engine(*arguments)
-        wait_until(lambda wanted=count + 1: len(rc.ids) == wanted, "the engine is there")
+        wait_until(lambda known=before: set(rc.ids) - known, "the engine is there", 20)
 
 
 def submit(view: Any, f: Any, *args: Any, **flags: Any) -> Any:
