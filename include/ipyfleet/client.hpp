@@ -71,6 +71,11 @@ class Client {
   /// Calls a pickled function on an engine, or on any engine when `engine_uuid` is empty. The
   /// buffers are opaque here; their layout is that of ipyfleet.serialize.pack_apply_message.
   Request apply(std::string_view engine_uuid, std::span<const Buffer> buffers);
+  /// Sends one message to several engines by way of the broadcast schedulers. `spec.metadata` has to
+  /// name the same engines under "targets"; route and engine_uuid of `spec` do not count.
+  /// @return one request for each engine, in the order of `engine_uuids`.
+  std::vector<Request> broadcast(const RequestSpec& spec,
+                                 std::span<const std::string> engine_uuids);
   /// Runs source text on an engine.
   Request execute(std::string_view engine_uuid, std::string_view code, bool silent = true);
 
@@ -81,6 +86,8 @@ class Client {
   [[nodiscard]] std::size_t outstanding_count() const;
   /// Ids of all requests to engines that find() knows, in order of submission.
   [[nodiscard]] std::vector<std::string> history() const;
+  /// Makes find() forget a finished request; handles of it stay valid. False when there is none.
+  bool forget(std::string_view msg_id);
 
   [[nodiscard]] const std::string& session() const;
   /// The connection file, or "" when the client was given its text.

@@ -44,7 +44,8 @@ class Request {
   explicit Request(std::shared_ptr<client::RequestState> state) : state_(std::move(state)) {}
 
   [[nodiscard]] std::uint64_t number() const;
-  /// The id on the wire, `<session>_<pid>_<number>`.
+  /// The id on the wire, `<session>_<pid>_<number>`; `<session>_<pid>_<number>_<engine uuid>` for
+  /// one engine of a broadcast.
   [[nodiscard]] std::string msg_id() const;
   /// "apply_request", "execute_request", ...
   [[nodiscard]] const std::string& type() const;
@@ -70,7 +71,8 @@ class Request {
   /// The frames behind the content; each shares the memory it was received in.
   [[nodiscard]] std::vector<Buffer> reply_buffers() const;
 
-  [[nodiscard]] Outputs outputs() const;
+  /// What was published so far, from the message with this index on.
+  [[nodiscard]] Outputs outputs(std::size_t first = 0) const;
 
   /// Waits for the result; false when it is not there in time.
   [[nodiscard]] bool wait(Timeout timeout = forever) const;
@@ -83,19 +85,22 @@ class Request {
   std::shared_ptr<client::RequestState> state_;
 };
 
-/// Tells which of a set of requests finish, in the order in which they do. One thread.
+/// Tells which of a set of requests finish, in the order in which they do. One thread takes them;
+/// any thread may add more.
 class Completions {
  public:
   /// What to wait for.
   enum class Until { result, output };
 
-  explicit Completions(std::span<const Request> requests, Until until = Until::result);
+  explicit Completions(std::span<const Request> requests = {}, Until until = Until::result);
   Completions(Completions&&) noexcept;
   Completions& operator=(Completions&&) noexcept;
   Completions(const Completions&) = delete;
   Completions& operator=(const Completions&) = delete;
   ~Completions();
 
+  /// Adds a request under an index of the caller's choice.
+  void add(const Request& request, std::uint32_t index, Until until = Until::result);
   /// Indices of requests that have finished since the last call; waits for at least one. Empty when
   /// none finished in time or all have been told.
   std::vector<std::uint32_t> next(Timeout timeout = forever);

@@ -108,15 +108,17 @@ py::list to_list(std::vector<Buffer> buffers) {
   return out;
 }
 
-py::tuple outputs_of(const Request& request) {
+py::tuple outputs_of(const Request& request, std::size_t first) {
   Outputs outputs;
   {
     const py::gil_scoped_release unlocked;
-    outputs = request.outputs();
+    outputs = request.outputs(first);
   }
   const py::list items(outputs.items.size());
   for (std::size_t i = 0; i < outputs.items.size(); ++i) {
-    items[i] = py::make_tuple(outputs.items[i].type, to_bytes(outputs.items[i].content));
+    Output& output = outputs.items[i];
+    items[i] = py::make_tuple(output.type, to_bytes(output.content),
+                              to_list(std::move(output.buffers)));
   }
   return py::make_tuple(items, outputs.truncated);
 }
@@ -199,6 +201,19 @@ Request apply(NativeClient& self,
                            .buffers = outgoing.list()});
 }
 
+std::vector<Request> broadcast(NativeClient& self,
+                               const std::vector<std::string>& engine_uuids,
+                               std::string_view type,
+                               std::string_view metadata,
+                               std::string_view content,
+                               const py::sequence& buffers) {
+  self.queue->drain();
+  const OutgoingBuffers outgoing(buffers, self.queue);
+  return self.client.broadcast(
+      {.type = type, .metadata = metadata, .content = content, .buffers = outgoing.list()},
+      engine_uuids);
+}
+
 std::size_t count_done(const std::vector<Request>& requests) {
   return static_cast<std::size_t>(
       std::ranges::count_if(requests, [](const Request& request) { return request.done(); }));
@@ -226,6 +241,7 @@ bool wait_for(std::span<const Request> requests,
 
 void bind_request(const py::module_& module, const QueuePtr& queue) {
   py::class_<Request>(module, "Request", "A request that was sent, and its result.")
+      .def_property_readonly("number", &Request::number)
       .def_property_readonly("msg_id", &Request::msg_id)
       .def_property_readonly("type", &Request::type)
       .def_property_readonly("target", &Request::target)
@@ -247,7 +263,7 @@ void bind_request(const py::module_& module, const QueuePtr& queue) {
       .def_property_readonly("content",
                              [](const Request& self) { return to_bytes(self.reply_content()); })
       .def("buffers", [](const Request& self) { return to_list(self.reply_buffers()); })
-      .def("outputs", &outputs_of)
+      .def("outputs", &outputs_of, "first"_a = 0)
       .def(
           "wait",
           [queue](const Request& self, const std::optional<double>& timeout) {
@@ -268,7 +284,14 @@ void bind_completions(const py::module_& module, const QueuePtr& queue) {
              return Completions(requests,
                                 output ? Completions::Until::output : Completions::Until::result);
            }),
-           "requests"_a, "output"_a = false)
+           "requests"_a = py::tuple(), "output"_a = false)
+      .def(
+          "add",
+          [](Completions& self, const Request& request, std::uint32_t index, bool output) {
+            self.add(request, index,
+                     output ? Completions::Until::output : Completions::Until::result);
+          },
+          "request"_a, "index"_a, "output"_a = false)
       .def(
           "next",
           [queue](Completions& self, const std::optional<double>& timeout) {
@@ -322,6 +345,12 @@ void bind_client(const py::module_& module, const QueuePtr& queue) {
       .def("send", &send, "route"_a, "type"_a, "engine_uuid"_a = "", "metadata"_a = "{}",
            "content"_a = "{}", "buffers"_a = py::tuple())
       .def("apply", &apply, "engine_uuid"_a, "metadata"_a, "buffers"_a)
+      .def("broadcast", &broadcast, "engine_uuids"_a, "type"_a, "metadata"_a, "content"_a = "{}",
+           "buffers"_a = py::tuple())
+      .def(
+          "forget",
+          [](NativeClient& self, std::string_view msg_id) { return self.client.forget(msg_id); },
+          "msg_id"_a)
       .def(
           "find",
           [](const NativeClient& self, std::string_view msg_id) {

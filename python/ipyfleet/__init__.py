@@ -15,12 +15,45 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .asyncresult import AsyncMapResult, AsyncResult, ExecuteReply, Metadata
-    from .canning import Reference, depend, dependent, interactive, require
-    from .client import Client
-    from .dependency import Dependency
+    from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
+
+    from .asyncresult import (
+        AsyncResult,
+        TaskCancelled,
+    )
+    from .balancedview import (
+        LoadBalancedView,
+    )
+    from .broadcastview import (
+        BroadcastView,
+    )
+    from .canning import (
+        Reference,
+        can,
+        can_map,
+        depend,
+        dependent,
+        interactive,
+        require,
+        uncan,
+        uncan_map,
+        use_cloudpickle,
+        use_dill,
+        use_pickle,
+    )
+    from .client import (
+        Client,
+    )
+    from .dependency import (
+        Dependency,
+    )
+    from .directview import (
+        DirectView,
+    )
     from .error import (
+        AlreadyDisplayedError,
         CompositeError,
+        DependencyTimeout,
         EngineError,
         ImpossibleDependency,
         InvalidDependency,
@@ -30,38 +63,151 @@ if TYPE_CHECKING:
         RemoteError,
         SerializationError,
         TaskAborted,
+        TaskRejectError,
         TaskTimeout,
         TimeoutError,
         UnmetDependency,
+        collect_exceptions,
+        unwrap_exception,
+        wrap_exception,
     )
-    from .serialize import PrePickled
-    from .view import DirectView, LoadBalancedView, View
+    from .executor import (
+        ViewExecutor,
+    )
+    from .hubresult import (
+        AsyncHubResult,
+    )
+    from .install import (
+        install_as_ipyparallel,
+    )
+    from .joblib import (
+        register_joblib_backend,
+    )
+    from .bindkernel import (
+        bind_kernel,
+    )
+    from .lazymap import (
+        LazyMapIterator,
+    )
+    from .magics import (
+        load_ipython_extension,
+        unload_ipython_extension,
+    )
+    from .mapresult import (
+        AsyncMapResult,
+    )
+    from .metadata import (
+        ExecuteReply,
+        Metadata,
+    )
+    from .remotefunction import (
+        ParallelFunction,
+        RemoteFunction,
+        parallel,
+        remote,
+    )
+    from .serialize import (
+        PrePickled,
+        deserialize_object,
+        pack_apply_message,
+        serialize_object,
+        unpack_apply_message,
+    )
+    from .view import (
+        View,
+    )
 
-_MODULE_OF: dict[str, str] = {
-    name: module
-    for module, names in {
-        "asyncresult": ("AsyncMapResult", "AsyncResult", "ExecuteReply", "Metadata"),
-        "canning": ("Reference", "depend", "dependent", "interactive", "require"),
-        "client": ("Client",),
-        "dependency": ("Dependency",),
-        "error": (
-            *("CompositeError", "EngineError", "IPythonError", "ImpossibleDependency"),
-            *("InvalidDependency", "KernelError", "NoEnginesRegistered", "RemoteError"),
-            *("SerializationError", "TaskAborted", "TaskTimeout", "TimeoutError"),
-            "UnmetDependency",
-        ),
-        "serialize": ("PrePickled",),
-        "view": ("DirectView", "LoadBalancedView", "View"),
-    }.items()
-    for name in names
+_NAMES_IN = {
+    "asyncresult": (
+        "AsyncResult",
+        "TaskCancelled",
+    ),
+    "balancedview": ("LoadBalancedView",),
+    "broadcastview": ("BroadcastView",),
+    "canning": (
+        "Reference",
+        "can",
+        "can_map",
+        "depend",
+        "dependent",
+        "interactive",
+        "require",
+        "uncan",
+        "uncan_map",
+        "use_cloudpickle",
+        "use_dill",
+        "use_pickle",
+    ),
+    "client": ("Client",),
+    "dependency": ("Dependency",),
+    "directview": ("DirectView",),
+    "error": (
+        "AlreadyDisplayedError",
+        "CompositeError",
+        "DependencyTimeout",
+        "EngineError",
+        "IPythonError",
+        "ImpossibleDependency",
+        "InvalidDependency",
+        "KernelError",
+        "NoEnginesRegistered",
+        "RemoteError",
+        "SerializationError",
+        "TaskAborted",
+        "TaskRejectError",
+        "TaskTimeout",
+        "TimeoutError",
+        "UnmetDependency",
+        "collect_exceptions",
+        "unwrap_exception",
+        "wrap_exception",
+    ),
+    "executor": ("ViewExecutor",),
+    "hubresult": ("AsyncHubResult",),
+    "install": ("install_as_ipyparallel",),
+    "joblib": ("register_joblib_backend",),
+    "bindkernel": ("bind_kernel",),
+    "lazymap": ("LazyMapIterator",),
+    "magics": (
+        "load_ipython_extension",
+        "unload_ipython_extension",
+    ),
+    "mapresult": ("AsyncMapResult",),
+    "metadata": (
+        "ExecuteReply",
+        "Metadata",
+    ),
+    "remotefunction": (
+        "ParallelFunction",
+        "RemoteFunction",
+        "parallel",
+        "remote",
+    ),
+    "serialize": (
+        "PrePickled",
+        "deserialize_object",
+        "pack_apply_message",
+        "serialize_object",
+        "unpack_apply_message",
+    ),
+    "view": ("View",),
 }
+_MODULE_OF = {name: module for module, names in _NAMES_IN.items() for name in names}
+_CONSTANTS = ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION")
 
 __all__ = [
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "AlreadyDisplayedError",
+    "AsyncHubResult",
     "AsyncMapResult",
     "AsyncResult",
+    "BroadcastView",
     "Client",
     "CompositeError",
     "Dependency",
+    "DependencyTimeout",
     "DirectView",
     "EngineError",
     "ExecuteReply",
@@ -69,22 +215,47 @@ __all__ = [
     "ImpossibleDependency",
     "InvalidDependency",
     "KernelError",
+    "LazyMapIterator",
     "LoadBalancedView",
     "Metadata",
     "NoEnginesRegistered",
+    "ParallelFunction",
     "PrePickled",
     "Reference",
     "RemoteError",
+    "RemoteFunction",
     "SerializationError",
     "TaskAborted",
+    "TaskCancelled",
+    "TaskRejectError",
     "TaskTimeout",
     "TimeoutError",
     "UnmetDependency",
     "View",
+    "ViewExecutor",
+    "bind_kernel",
+    "can",
+    "can_map",
+    "collect_exceptions",
     "depend",
     "dependent",
+    "deserialize_object",
+    "install_as_ipyparallel",
     "interactive",
+    "pack_apply_message",
+    "parallel",
+    "register_joblib_backend",
+    "remote",
     "require",
+    "serialize_object",
+    "uncan",
+    "uncan_map",
+    "unpack_apply_message",
+    "unwrap_exception",
+    "use_cloudpickle",
+    "use_dill",
+    "use_pickle",
+    "wrap_exception",
 ]
 
 
@@ -96,6 +267,8 @@ def __getattr__(name: str) -> Any:
         value: Any = version("ipyfleet")
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    elif name in _CONSTANTS:
+        value = name  # as in concurrent.futures
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -103,4 +276,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF, "__version__"})
+    return sorted({*globals(), *_MODULE_OF, *_CONSTANTS, "__version__"})

@@ -1,39 +1,37 @@
-"""Results of calls that have not come yet, and what is known about how they ran."""
+"""Results of calls that have not come yet."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+import warnings
+import weakref
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
+from contextlib import AbstractContextManager
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import error, serialize
-from ._native import Completions, Request, count_done, parse_date, wait_all
+from ._native import Completions, Request, count_done, wait_all
+from .futures import LazyFuture, notifier
+from .metadata import ExecuteReply, Metadata
+from .timing import TimedResult
 
 if TYPE_CHECKING:
     from .client import Client
 
-__all__ = ["AsyncMapResult", "AsyncResult", "EngineLostError", "ExecuteReply", "Metadata"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_REWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
+__all__ = ["AsyncResult", "EngineLostError", "TaskCancelled"]
 
 Seconds = float
+Children: TypeAlias = "Request | str | Sequence[Request] | Sequence[str]"
+
+# How long cancel() waits for the call that it has stopped.
+_CANCEL_SECONDS = 10.0
 
 
-def _to_datetime(microseconds: int | None) -> datetime | None:
-    return None if not microseconds else _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _date_in(fields: dict[str, Any], key: str) -> datetime | None:
-    text = fields.get(key)
-    return _to_datetime(parse_date(text)) if isinstance(text, str) else None
-
-
-def _to_timeout(timeout: Seconds | None) -> Seconds | None:
+def to_timeout(timeout: Seconds | None) -> Seconds | None:
+    """Return a timeout in which None is the only word for no limit."""
     return None if timeout is None or timeout < 0 else timeout
 
 
@@ -41,101 +39,33 @@ class EngineLostError(error.RemoteError, error.EngineError):
     """The engine died, or was unregistered, before it answered."""
 
 
-class Metadata(dict[str, Any]):
-    """How one call ran. Keys are attributes too; there are no others than these.
-
-    ``msg_id``, ``submitted``, ``started``, ``completed``, ``received`` (aware datetimes, UTC),
-    ``engine_uuid``, ``engine_id``, ``status`` ("ok", "error", "aborted"), ``label``,
-    ``execute_input``, ``execute_result``, ``error``, ``stdout``, ``stderr``, ``outputs`` (contents
-    of ``display_data`` messages). What is not known yet is None, or empty for the last three.
-    """
-
-    KEYS = (
-        *("msg_id", "submitted", "started", "completed", "received", "engine_uuid", "engine_id"),
-        *("status", "label", "execute_input", "execute_result", "error", "stdout", "stderr"),
-        "outputs",
-    )
-
-    def __init__(self) -> None:
-        super().__init__(dict.fromkeys(self.KEYS))
-        self.update(stdout="", stderr="", outputs=[])
-
-    def __getattr__(self, key: str) -> Any:
-        try:
-            return self[key]
-        except KeyError:
-            raise AttributeError(key) from None
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        if key not in self:
-            raise KeyError(key)
-        super().__setitem__(key, value)
+class TaskCancelled(error.TaskAborted, CancelledError):  # noqa: N818 - beside TaskAborted
+    """The call was stopped by `AsyncResult.cancel`."""
 
 
-def _add_outputs(metadata: Metadata, request: Request) -> None:
-    items, truncated = request.outputs()
-    for kind, text in items:
-        content = json.loads(text)
-        if kind == "stream":
-            name = content.get("name")
-            if name in ("stdout", "stderr"):
-                metadata[name] += content.get("text", "")
-        elif kind == "display_data":
-            metadata["outputs"].append(content)
-        elif kind == "execute_input":
-            metadata["execute_input"] = content.get("code")
-        elif kind in ("execute_result", "error"):
-            metadata[kind] = content
-    for name in ("stdout", "stderr"):
-        # A progress bar that rewrites its line shows only what it wrote last.
-        metadata[name] = _REWRITTEN.sub("", metadata[name])
-    if truncated:
-        metadata["stderr"] += "\n[more output was dropped by the client: there was too much]\n"
-
-
-class ExecuteReply:
-    """The result of executed source text.
-
-    The keys of `Metadata` are attributes and items: ``reply.stdout``, ``reply["engine_id"]``.
-    """
-
-    def __init__(
-        self, msg_id: str, content: dict[str, Any], read_metadata: Callable[[], Metadata]
-    ) -> None:
-        self.msg_id = msg_id
-        self.execution_count: int | None = content.get("execution_count")
-        self._read_metadata = read_metadata
-
-    @property
-    def metadata(self) -> Metadata:
-        """What is known now; output may come after the reply."""
-        return self._read_metadata()
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """The last expression's value by MIME type; empty if the request was silent."""
-        result: dict[str, Any] = self.metadata["execute_result"] or {}
-        return result.get("data", {})
-
-    def __getitem__(self, key: str) -> Any:
-        return self.metadata[key]
-
-    def __getattr__(self, key: str) -> Any:
-        if key in Metadata.KEYS:
-            return self.metadata[key]
-        raise AttributeError(key)
-
-    def __repr__(self) -> str:
-        text = self.data.get("text/plain", "")
-        if len(text) > 32:
-            text = f"{text[:29]}..."
-        return f"<ExecuteReply[{self.execution_count}]: {text}>"
-
-
-class AsyncResult:
+class AsyncResult(TimedResult, LazyFuture):
     """The results of one call on one or several engines.
 
-    Made by views. Results are unpickled when they are asked for, each once.
+    Made by views. It is a future of `concurrent.futures`, can be awaited in asyncio, and iterated
+    over with ``for`` and ``async for``. Results are unpickled when they are asked for, each once.
+
+    Parameters
+    ----------
+    client
+        The client that made the calls.
+    children
+        Requests of the C++ client or message ids: a list of them, or a single one, which makes a
+        result that is a single value.
+    fname
+        Name of what was called, for messages.
+    targets
+        Ids of the engines that were called.
+    owner
+        Kept for compatibility; results are dropped by the limits of the client.
+    return_exceptions
+        Whether `get` returns exceptions in the place of results unless told otherwise.
+    chunk_sizes
+        By message id how many items of a map a request stands for.
 
     Attributes
     ----------
@@ -144,28 +74,45 @@ class AsyncResult:
 
     Notes
     -----
-    Every key of `Metadata` is an attribute as well: ``ar.stdout``, ``ar.engine_id``. It is a list
-    if the result is one, and may be read before the result is there.
+    Every key of `Metadata` is an attribute as well: ``ar.stdout``, ``ar.engine_id``, ``ar.data``.
+    It is a list if the result is one, and may be read before the result is there.
     """
+
+    owner = False
+    _cancelled = False
+    _trackers: list[weakref.ref[memoryview]] | None = None
+    _parts: tuple[AsyncResult, ...] | None = None
 
     def __init__(
         self,
         client: Client,
-        requests: Sequence[Request],
+        children: Children,
         fname: str = "unknown",
         targets: Sequence[int] | None = None,
-        single: bool = False,
+        owner: bool = False,
         return_exceptions: bool = False,
+        chunk_sizes: dict[str, int] | None = None,
     ) -> None:
+        # As little as possible happens here: tasks are submitted a hundred thousand a second.
         self._client = client
-        self.requests = list(requests)
+        self._single_result = single = isinstance(children, Request | str)
+        self.requests = self._find([children] if single else children)  # type: ignore[arg-type]
         self._fname = fname
-        self._targets = None if targets is None else list(targets)
-        self._single_result = single
+        self._targets = targets
         self._return_exceptions = return_exceptions
         self._ready = False
         self._values: dict[int, Any] = {}
         self._metadata: dict[int, Metadata] = {}
+        self._sizes: list[int] | None = None
+        if owner:
+            self.owner = owner
+        if chunk_sizes:
+            self._sizes = [chunk_sizes.get(request.msg_id, 1) for request in self.requests]
+
+    def _find(self, children: Sequence[Any]) -> list[Request]:
+        if children and isinstance(children[0], str):
+            return self._client._requests_of(children)
+        return children if type(children) is list else list(children)
 
     # ---- waiting ------------------------------------------------------------------------------
 
@@ -174,30 +121,56 @@ class AsyncResult:
         """The message id of each engine or chunk."""
         return [request.msg_id for request in self.requests]
 
-    def wait(self, timeout: Seconds | None = -1) -> bool:
+    def _wait_all(self, timeout: Seconds | None) -> bool:
+        return wait_all(self.requests, timeout)
+
+    def wait(self, timeout: Seconds | None = -1, return_when: str | None = None) -> Any:
         """Wait until all results are there.
 
         Parameters
         ----------
         timeout
             Seconds; None or a negative number means no limit.
+        return_when
+            None, or as in `concurrent.futures.wait` ``FIRST_COMPLETED``, ``FIRST_EXCEPTION`` or
+            ``ALL_COMPLETED``.
 
         Returns
         -------
-        bool
-            False if some results are missing when the time is over.
+        bool or tuple
+            False if some results are missing when the time is over. With `return_when` two sets of
+            results for a single engine or chunk: what is done and what is not.
         """
+        if return_when is not None:
+            return self._wait_for_some(to_timeout(timeout), return_when)
         if not self._ready:
-            self._ready = wait_all(self.requests, _to_timeout(timeout))
+            self._ready = self._wait_all(to_timeout(timeout))
         return self._ready
+
+    def _wait_for_some(
+        self, timeout: Seconds | None, return_when: str
+    ) -> tuple[set[AsyncResult], set[AsyncResult]]:
+        if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
+            raise ValueError(f"return_when is one of the constants, not {return_when!r}")
+        limit = None if timeout is None else time.monotonic() + timeout
+        completions = Completions(self.requests)
+        enough = False
+        while not enough and completions.open:
+            left = None if limit is None else max(0.0, limit - time.monotonic())
+            finished = completions.next(left)
+            if not finished:
+                break
+            failed = any(self.requests[index].status != "ok" for index in finished)
+            enough = return_when == FIRST_COMPLETED or (return_when == FIRST_EXCEPTION and failed)
+        parts = self.split()
+        done = {part for part in parts if part.ready()}
+        return done, set(parts) - done
 
     def ready(self) -> bool:
         """Tell whether all results are there."""
         if not self._ready:
             self._ready = count_done(self.requests) == len(self.requests)
         return self._ready
-
-    done = ready
 
     def wait_for_output(self, timeout: Seconds | None = -1) -> bool:
         """Wait until all results and everything that was printed are there.
@@ -207,7 +180,52 @@ class AsyncResult:
         bool
             False if something is missing when the time is over.
         """
-        return wait_all(self.requests, _to_timeout(timeout), output=True)
+        return wait_all(self.requests, to_timeout(timeout), output=True)
+
+    def wait_interactive(
+        self,
+        interval: Seconds = 0.1,
+        timeout: Seconds | None = -1,
+        widget: bool | None = None,
+        return_when: str = ALL_COMPLETED,
+    ) -> None:
+        """Wait and show how many results are there.
+
+        Parameters
+        ----------
+        interval
+            Seconds between two looks.
+        timeout
+            Seconds; None or a negative number means no limit. Nothing is raised when it is over.
+        widget
+            Whether to show a widget of a notebook; by default if this is one.
+        return_when
+            As in `wait`.
+        """
+        from .display import progress
+
+        limit = to_timeout(timeout)
+        end = None if limit is None else time.monotonic() + limit
+        bar = progress(len(self), unit="tasks", desc=self._fname, widget=widget)
+        try:
+            while True:
+                left = interval if end is None else min(interval, end - time.monotonic())
+                done, pending = self.wait(max(0.0, left), return_when), False
+                if isinstance(done, tuple):
+                    done, pending = done
+                bar.update(self.progress - bar.n)
+                if not pending or self._is_enough(return_when, done):
+                    return
+                if end is not None and time.monotonic() >= end:
+                    return
+        finally:
+            bar.close()
+
+    @staticmethod
+    def _is_enough(return_when: str, done: set[AsyncResult]) -> bool:
+        if return_when == FIRST_COMPLETED:
+            return bool(done)
+        return return_when == FIRST_EXCEPTION and any(part._failed() for part in done)
 
     def successful(self) -> bool:
         """Tell whether nothing was raised.
@@ -219,11 +237,19 @@ class AsyncResult:
         """
         if not self.ready():
             raise RuntimeError("the result is not ready, so it is not known whether it succeeded")
-        return all(request.status == "ok" for request in self.requests)
+        return not self._failed()
+
+    def _failed(self) -> bool:
+        return any(request.status != "ok" for request in self.requests)
 
     # ---- results ------------------------------------------------------------------------------
 
-    def get(self, timeout: Seconds | None = None, return_exceptions: bool | None = None) -> Any:
+    def get(
+        self,
+        timeout: Seconds | None = None,
+        return_exceptions: bool | None = None,
+        return_when: str | None = None,
+    ) -> Any:
         """Return the result, or the list of results; wait for it if need be.
 
         Parameters
@@ -232,6 +258,8 @@ class AsyncResult:
             Seconds; None or a negative number means no limit.
         return_exceptions
             Whether to return exceptions in the place of results instead of raising them.
+        return_when
+            ``FIRST_EXCEPTION`` to raise as soon as one of the calls has failed.
 
         Raises
         ------
@@ -240,9 +268,18 @@ class AsyncResult:
         RemoteError
             If the call raised; for several engines a `CompositeError`, which is one too.
         TaskAborted
-            If the call was aborted.
+            If the call was aborted; a `TaskCancelled` if `cancel` did it.
         """
-        if not self.wait(timeout):
+        if return_when == FIRST_COMPLETED:
+            warnings.warn("get waits for all results; FIRST_COMPLETED has no effect", stacklevel=2)
+        if return_when == FIRST_EXCEPTION and not self.ready():
+            done, _ = self.wait(timeout, return_when=return_when)
+            for part in done:
+                if part._failed():
+                    part.get(return_exceptions=return_exceptions)
+        elif not self.wait(timeout):
+            raise error.TimeoutError("Result not ready.")
+        if not self.ready():
             raise error.TimeoutError("Result not ready.")
         if return_exceptions is None:
             return_exceptions = self._return_exceptions
@@ -270,6 +307,8 @@ class AsyncResult:
         """
         if not self.wait(timeout):
             raise error.TimeoutError("Result not ready.")
+        if self._return_exceptions:
+            return None
         try:
             self._raise_errors([self._value(index) for index in range(len(self.requests))])
         except error.KernelError as raised:
@@ -295,6 +334,11 @@ class AsyncResult:
             by_engine[engine_id] = value
         return by_engine
 
+    @property
+    def result_dict(self) -> dict[int, Any]:
+        """As ``get_dict()``."""
+        return self.get_dict()
+
     def _value(self, index: int) -> Any:
         """Return the result or the exception with this index, which must be there."""
         if index not in self._values:
@@ -309,6 +353,8 @@ class AsyncResult:
                 return serialize.deserialize_object(request.buffers())[0]
             content = json.loads(request.content)
             return ExecuteReply(request.msg_id, content, lambda: self._metadata_of(index))
+        if self._cancelled:
+            return TaskCancelled(request.msg_id)
         if status == "aborted":
             return error.TaskAborted(request.msg_id)
         name, text = request.local_error
@@ -327,7 +373,7 @@ class AsyncResult:
         ]
         if not failed:
             return
-        if self._single_result:
+        if self._single_result or self._cancelled:
             raise failed[0]
         self._raise_composite(failed)
 
@@ -345,10 +391,11 @@ class AsyncResult:
 
     def __getitem__(self, key: int | slice | str) -> Any:
         if isinstance(key, str):
-            values = [self._metadata_of(index)[key] for index in range(len(self.requests))]
+            values = [metadata[key] for metadata in self._all_metadata()]
             return values[0] if self._single_result else values
-        if not self.ready():
-            raise error.TimeoutError("Result not ready.")
+        if not isinstance(key, int | slice):
+            raise TypeError(f"results are chosen by int, slice or name of metadata, not {key!r}")
+        self._require_ready()
         values = self.get()
         if self._single_result:
             values = [values]
@@ -357,106 +404,128 @@ class AsyncResult:
     def __getattr__(self, key: str) -> Any:
         if key in Metadata.KEYS:
             return self[key]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}")
+        return super().__getattr__(key)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *Metadata.KEYS})
+
+    def __len__(self) -> int:
+        return len(self.requests) if self._sizes is None else sum(self._sizes)
+
+    # ---- one after the other ------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Any]:
         if self._single_result:
             raise TypeError("this result is a single one, so there is nothing to iterate over")
-        return self._iterate(range(len(self.requests)))
+        return self._iterate()
 
-    def _iterate(self, order: Iterable[int]) -> Iterator[Any]:
-        for index in order:
+    def _order(self) -> Iterable[int]:
+        """Return the indices of the requests in the order in which iteration gives them."""
+        return range(len(self.requests))
+
+    def _items(self, index: int) -> Iterable[Any]:
+        """Return what iteration gives for a request that has its result."""
+        value = self._value(index)
+        if self.requests[index].status != "ok" and not self._return_exceptions:
+            self._raise_composite([value])
+        return (value,)
+
+    def _iterate(self) -> Iterator[Any]:
+        for index in self._order():
             self.requests[index].wait()
-            value = self._value(index)
-            if self.requests[index].status != "ok" and not self._return_exceptions:
-                self._raise_composite([value])
-            yield value
+            yield from self._items(index)
 
-    def __len__(self) -> int:
-        return len(self.requests)
+    def __await__(self) -> Generator[Any, None, Any]:
+        for request in self.requests:
+            yield from until_done(request).__await__()
+        return self.get()
 
-    # ---- how it ran ---------------------------------------------------------------------------
+    def __aiter__(self) -> AsyncIterator[Any]:
+        if self._single_result:
+            raise TypeError("this result is a single one, so there is nothing to iterate over")
+        return self._iterate_async()
+
+    async def _iterate_async(self) -> AsyncIterator[Any]:
+        for index in range(len(self.requests)):
+            await until_done(self.requests[index])
+            for item in self._items(index):
+                yield item
+
+    # ---- parts --------------------------------------------------------------------------------
+
+    def split(self) -> tuple[AsyncResult, ...]:
+        """Return a result for each engine or chunk; each call returns the same objects."""
+        if len(self.requests) == 1:
+            return (self,)
+        if self._parts is None:
+            targets = self._targets or [None] * len(self.requests)
+            self._parts = tuple(
+                self._part(index, None if target is None else [target])
+                for index, target in enumerate(targets)
+            )
+        return self._parts
+
+    def _part(self, index: int, targets: list[int] | None) -> AsyncResult:
+        return AsyncResult(
+            self._client,
+            self.requests[index],
+            self._fname,
+            targets,
+            return_exceptions=self._return_exceptions,
+        )
+
+    @classmethod
+    def join(cls, *async_results: AsyncResult) -> AsyncResult:
+        """Return one result for several; the reverse of `split`.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if not async_results:
+            raise ValueError("there is no result to join")
+        first = async_results[0]
+        if len(async_results) == 1:
+            return first
+        known = [result._targets for result in async_results]
+        return AsyncResult(
+            first._client,
+            list(chain.from_iterable(result.requests for result in async_results)),
+            first._fname,
+            None if None in known else list(chain.from_iterable(known)),  # type: ignore[arg-type]
+            return_exceptions=first._return_exceptions,
+        )
+
+    # ---- how it was sent ----------------------------------------------------------------------
 
     @property
-    def metadata(self) -> Metadata | list[Metadata]:
-        """What is known about how the call ran, a list unless the result is a single one."""
-        found = [self._metadata_of(index) for index in range(len(self.requests))]
-        return found[0] if self._single_result else found
+    def sent(self) -> bool:
+        """Whether arrays that were sent may be changed again; only known with ``track=True``.
 
-    def _metadata_of(self, index: int) -> Metadata:
-        known = self._metadata.get(index)
-        if known is not None:
-            return known
-        request = self.requests[index]
-        complete = request.done and request.output_done
-        metadata = self._read_metadata(request)
-        if complete:
-            self._metadata[index] = metadata
-        return metadata
+        That is when the results are there: until then they are kept, to be sent again should the
+        connection break.
+        """
+        return all(tracker() is None for tracker in self._trackers or ())
 
-    def _read_metadata(self, request: Request) -> Metadata:
-        metadata = Metadata()
-        metadata["msg_id"] = request.msg_id
-        metadata["submitted"] = _to_datetime(request.submitted)
-        metadata["engine_uuid"] = request.target or None
-        if request.done:
-            metadata["received"] = _to_datetime(request.received)
-            metadata["status"] = request.status
-            if request.metadata:
-                sent = json.loads(request.metadata)
-                metadata["started"] = _date_in(sent, "started")
-                metadata["completed"] = _date_in(json.loads(request.header), "date")
-                metadata["engine_uuid"] = sent.get("engine") or request.target or None
-                metadata["label"] = sent.get("label")
-        metadata["engine_id"] = self._client.connection.engine_id(metadata["engine_uuid"])
-        _add_outputs(metadata, request)
-        return metadata
-
-    @property
-    def progress(self) -> int:
-        """Number of results that are there, out of ``len(self)``."""
-        return count_done(self.requests)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the call was submitted, or `wall_time` once it is done."""
-        if self.ready():
-            return self.wall_time
-        return time.time() - min(request.submitted for request in self.requests) / 1e6
-
-    @property
-    def serial_time(self) -> float:
-        """Seconds that the engines worked, summed up.
+    def wait_for_send(self, timeout: Seconds | None = -1) -> None:
+        """Wait until `sent` is true.
 
         Raises
         ------
         TimeoutError
-            If the results are not there yet.
+            If it is not in time.
         """
-        self._require_ready()
-        spans = [
-            (metadata["completed"] - metadata["started"]).total_seconds()
-            for metadata in map(self._metadata_of, range(len(self.requests)))
-            if metadata["completed"] and metadata["started"]
-        ]
-        return sum(spans)
+        limit = to_timeout(timeout)
+        end = None if limit is None else time.monotonic() + limit
+        while not self.sent:
+            if end is not None and time.monotonic() >= end:
+                raise error.TimeoutError("Still waiting to be sent")
+            # Any call of the C++ client gives back what it does not need any more.
+            if self.wait(0.01):
+                self._client.connection.native.wait_for_engines(0, 0)
 
-    @property
-    def wall_time(self) -> float:
-        """Seconds from the first submission to the last result.
-
-        Raises
-        ------
-        TimeoutError
-            If the results are not there yet.
-        """
-        self._require_ready()
-        first = min(request.submitted for request in self.requests)
-        return (max(request.received for request in self.requests) - first) / 1e6
-
-    def _require_ready(self) -> None:
-        if not self.ready():
-            raise error.TimeoutError("Result not ready.")
+    # ---- stopping -----------------------------------------------------------------------------
 
     def abort(self) -> None:
         """Keep the calls that have not begun from running; their results are `TaskAborted`.
@@ -470,6 +539,64 @@ class AsyncResult:
             raise RuntimeError("the call is done and cannot be aborted any more")
         self._client.abort(self, targets=self._targets, block=True)
 
+    def cancel(self) -> bool:
+        """Stop the calls, also those that run; what they have done so far stays done.
+
+        Returns
+        -------
+        bool
+            Whether a call was stopped. False if all had ended, or did not let themselves be stopped
+            within 10 s.
+        """
+        if self.ready():
+            return self._cancelled
+        stopped = [request for request in self.requests if not request.done]
+        self._client._stop(stopped)
+        if wait_all(stopped, _CANCEL_SECONDS):
+            self._cancelled = any(request.status != "ok" for request in stopped)
+        return self._cancelled
+
+    def cancelled(self) -> bool:
+        """Tell whether `cancel` stopped the call."""
+        return self._cancelled
+
+    # ---- showing ------------------------------------------------------------------------------
+
+    def stream_output(self) -> AbstractContextManager[None]:
+        """Return a context in which outputs are shown as they come.
+
+        Examples
+        --------
+        >>> with ar.stream_output():  # doctest: +SKIP
+        ...     ar.wait()
+        """
+        from .display import stream_output
+
+        return stream_output(self)
+
+    def display_outputs(self, groupby: str = "type", result_only: bool = False) -> None:
+        """Show what the calls printed and displayed, and the values of executed source text.
+
+        Parameters
+        ----------
+        groupby
+            "type": all stdout, all stderr, all plots, all values; "engine": everything of one
+            engine, then of the next; "order": as type, but the first plots of all engines, then
+            the second ones.
+        result_only
+            Whether to show values only.
+
+        Raises
+        ------
+        TimeoutError
+            If the results are not there yet.
+        ValueError
+            If `groupby` is none of these.
+        """
+        from .display import display_outputs
+
+        display_outputs(self, groupby, result_only)
+
     def __repr__(self) -> str:
         state = "pending"
         if self.ready():
@@ -477,63 +604,23 @@ class AsyncResult:
         return f"<{type(self).__name__}({self._fname}): {state}>"
 
 
-class AsyncMapResult(AsyncResult):
-    """The results of a map, put together again from its chunks.
+async def until_done(request: Request) -> None:
+    """Wait for a request in the event loop that runs."""
+    if request.done:
+        return
+    import asyncio
 
-    Iterating gives items as their chunks arrive: in the order of the input, or if `ordered` is
-    False in the order in which chunks finish.
-    """
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
 
-    def __init__(
-        self,
-        client: Client,
-        requests: Sequence[Request],
-        sizes: Sequence[int] | None,
-        join: Callable[[list[Any]], Any] | None = None,
-        fname: str = "unknown",
-        targets: Sequence[int] | None = None,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-    ) -> None:
-        super().__init__(
-            client, requests, fname, targets, single=False, return_exceptions=return_exceptions
-        )
-        self._sizes = None if sizes is None else list(sizes)
-        self._join = join
-        self.ordered = ordered
+    def finish() -> None:
+        if not done.done():
+            done.set_result(None)
 
-    def _reconstruct(self, values: list[Any]) -> Any:
-        failed = any(request.status != "ok" for request in self.requests)
-        if self._join is not None and not failed:
-            return self._join(values)
-        return list(chain.from_iterable(map(self._items, range(len(values)))))
+    def tell() -> None:
+        # A loop that has ended meanwhile has nobody who waits.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(finish)
 
-    def _items(self, index: int) -> Iterable[Any]:
-        """Return the items of a chunk; an exception counts as one."""
-        value = self._value(index)
-        whole = self._sizes is None or self.requests[index].status != "ok"
-        return (value,) if whole else value
-
-    def __iter__(self) -> Iterator[Any]:
-        order = range(len(self.requests)) if self.ordered else self._as_they_finish()
-        for index in order:
-            self.requests[index].wait()
-            if self.requests[index].status != "ok" and not self._return_exceptions:
-                self._raise_composite([self._value(index)])
-            yield from self._items(index)
-
-    def _as_they_finish(self) -> Iterator[int]:
-        completions = Completions(self.requests)
-        while indices := completions.next():
-            yield from indices
-
-    def __len__(self) -> int:
-        return len(self.requests) if self._sizes is None else sum(self._sizes)
-
-    @property
-    def progress(self) -> int:
-        """Number of items whose results are there, out of ``len(self)``."""
-        if self._sizes is None:
-            return count_done(self.requests)
-        finished = zip(self.requests, self._sizes, strict=True)
-        return sum(size for request, size in finished if request.done)
+    notifier.watch(request, tell)
+    await done

@@ -6,27 +6,50 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace, TracebackType
+from typing import TYPE_CHECKING, Any
 
-from . import _native, error, serialize
-from .asyncresult import AsyncResult, ExecuteReply, Metadata, Seconds
+from . import _native, error
+from .asyncresult import AsyncResult, Seconds
 from .connection import Connection, Targets
-from .dependency import msg_ids_of
+from .control import Control
+from .hubqueries import Jobs, as_list
 
 if TYPE_CHECKING:
-    from .view import DirectView, LoadBalancedView
+    from .balancedview import LoadBalancedView
+    from .broadcastview import BroadcastView
+    from .directview import DirectView
+    from .executor import ViewExecutor
 
-__all__ = ["Client"]
+__all__ = ["Client", "Jobs"]
 
-Jobs: TypeAlias = "str | int | AsyncResult | Iterable[str | int | AsyncResult]"
-
-# The hub answers at once unless it has a backlog; then this is how long one may have to wait.
-_HUB_TIMEOUT = 60.0
+# Between two looks at who is there while engines are waited for.
+_LOOK_S = 0.1
 
 
-class Client:
+def _running_profile() -> str:
+    """Return the profile of the IPython program that runs here, or nothing."""
+    if "IPython" not in sys.modules:
+        return ""
+    from IPython.core.application import BaseIPythonApplication
+
+    if not BaseIPythonApplication.initialized():
+        return ""
+    return str(BaseIPythonApplication.instance().profile)
+
+
+def _refuse_tunnels(sshserver: Any, sshkey: Any, password: Any, paramiko: Any) -> None:
+    if sshserver or sshkey or password or paramiko:
+        raise ConnectionError(
+            "this client cannot open ssh tunnels yet; forward the ports of the connection file by"
+            " hand (ssh -L), or use a controller that can be reached (ipcontroller --ip)"
+        )
+
+
+class Client(Control):
     """A connection to a running cluster.
 
     Indexing gives views of engines: ``rc[0]``, ``rc[::2]``, ``rc[:]``.
@@ -36,15 +59,23 @@ class Client:
     connection_info
         Path of a client connection file, or its content as a dict or as JSON text.
     url_file
-        The same as a path.
+        The same as a path; an old name.
     profile, profile_dir, ipython_dir, cluster_id
         Where to look for the connection file if none is given. By default this is the profile
         ``default`` in ``$IPYTHONDIR`` or ``~/.ipython``, and the cluster without an id, unless
         ``$IPP_PROFILE_DIR`` or ``$IPP_CLUSTER_ID`` say otherwise.
+    context
+        Has no use here.
+    debug
+        Kept as the attribute `debug`.
+    sshserver, sshkey, password, paramiko
+        Refused: ssh tunnels are not there yet.
     timeout
-        Seconds to wait for the controller.
-    block
-        Whether the views of this client wait for results unless told otherwise.
+        Seconds to wait for the connection file and for the controller.
+    cluster
+        The ``Cluster`` that the client belongs to, kept as the attribute `cluster`.
+    **extra_args
+        ``block``: whether the views of this client wait for results unless told otherwise.
 
     Raises
     ------
@@ -74,10 +105,21 @@ class Client:
         profile: str | None = None,
         profile_dir: str | os.PathLike[str] | None = None,
         ipython_dir: str | os.PathLike[str] | None = None,
-        cluster_id: str | None = None,
+        context: Any = None,
+        debug: bool = False,
+        sshserver: str | None = None,
+        sshkey: str | None = None,
+        password: str | None = None,
+        paramiko: bool | None = None,
         timeout: Seconds = 10,
-        block: bool = False,
+        cluster_id: str | None = None,
+        cluster: Any = None,
+        **extra_args: Any,
     ) -> None:
+        _refuse_tunnels(sshserver, sshkey, password, paramiko)
+        self.block: bool = bool(extra_args.pop("block", False))
+        if extra_args:
+            raise TypeError(f"Client has no argument {min(extra_args)!r}")
         text = file = ""
         if isinstance(connection_info, Mapping):
             text = json.dumps(dict(connection_info))
@@ -85,19 +127,39 @@ class Client:
             file = os.fspath(connection_info)
             if file.lstrip().startswith("{"):
                 text, file = file, ""
+            elif "://" in file:
+                raise ValueError(
+                    f"{file!r} is a URL; a client needs the connection file of its controller"
+                )
         elif url_file is not None:
             file = os.fspath(url_file)
-        self.block = block
+        self.debug = debug
+        self.cluster = cluster
+        self.profile = profile or _running_profile() or "default"
         native = _native.Client(
             connection_text=text,
             file=os.path.expanduser(file),
-            profile=profile or "",
+            profile=profile or _running_profile(),
             profile_dir=os.path.expanduser(os.fspath(profile_dir or "")),
             ipython_dir=os.path.expanduser(os.fspath(ipython_dir or "")),
             cluster_id=cluster_id or "",
             timeout=timeout,
         )
         self.connection = Connection(native)
+        self._activate_first()
+
+    def _activate_first(self) -> None:
+        """Give the first client of an IPython session the magics."""
+        from .display import shell
+
+        ip = shell()
+        if ip is not None and "px" not in ip.magics_manager.magics["line"]:
+            self.activate()
+
+    @property
+    def session(self) -> SimpleNamespace:
+        """The name of this connection in messages, as ``session.session``."""
+        return SimpleNamespace(session=self.connection.native.session)
 
     # ---- engines ------------------------------------------------------------------------------
 
@@ -106,11 +168,19 @@ class Client:
         """The ids of the engines that are registered now, rising."""
         return list(self.connection.engines())
 
+    @property
+    def engines(self) -> dict[int, str]:
+        """The uuids of the engines by id."""
+        return dict(self.connection.engines())
+
     def __len__(self) -> int:
         return len(self.connection.engines())
 
     def __iter__(self) -> Iterator[DirectView]:
         return (self.direct_view(engine_id) for engine_id in self.ids)
+
+    def __bool__(self) -> bool:
+        return True
 
     def __getitem__(self, key: int | slice | Sequence[int]) -> DirectView:
         if not isinstance(key, int | slice | tuple | list | range):
@@ -118,18 +188,29 @@ class Client:
         return self.direct_view(key)
 
     def wait_for_engines(
-        self, n: int = 1, *, timeout: Seconds | None = -1, interactive: bool | None = None
-    ) -> None:
+        self,
+        n: int | None = None,
+        *,
+        timeout: Seconds | None = -1,
+        block: bool = True,
+        interactive: bool | None = None,
+        widget: bool | None = None,
+    ) -> Future[None] | None:
         """Wait until `n` engines are registered.
 
         Parameters
         ----------
         n
-            Number of engines.
+            Number of engines; by default that of the `cluster` the client belongs to.
         timeout
             Seconds; None or a negative number means no limit.
+        block
+            Whether to wait here instead of returning a future.
         interactive
-            Whether to show on stderr how many there are.
+            Whether to show how many there are; by default in IPython, unless
+            ``$IPP_NONINTERACTIVE`` is set.
+        widget
+            Whether to show it in a widget of a notebook; by default if this is one.
 
         Raises
         ------
@@ -137,16 +218,53 @@ class Client:
             If there are fewer when the time is over; the text says how many.
         EngineError
             If an engine is lost meanwhile.
+        TypeError
+            If `n` is not given, and there is no `cluster` that knows it.
         """
+        from .display import noninteractive, progress, shell
+
+        count = self._expected_engines() if n is None else n
+        if interactive is None:
+            interactive = shell() is not None and not noninteractive()
+        if block:
+            bar = None
+            if interactive and len(self) < count:
+                bar = progress(count, unit="engine", initial=len(self), widget=widget)
+            try:
+                self._await_engines(count, timeout, bar)
+            finally:
+                if bar is not None:
+                    bar.close()
+            return None
+        from threading import Thread
+
+        future: Future[None] = Future()
+
+        def wait() -> None:
+            try:
+                self._await_engines(count, timeout, None)
+            except BaseException as failure:
+                future.set_exception(failure)
+            else:
+                future.set_result(None)
+
+        Thread(target=wait, name="ipyfleet-engines", daemon=True).start()
+        return future
+
+    def _expected_engines(self) -> int:
+        if self.cluster is None:
+            raise TypeError("say how many engines to wait for: wait_for_engines(n)")
+        return self.cluster.n or sum(each.n for each in self.cluster.engines.values())
+
+    def _await_engines(self, n: int, timeout: Seconds | None, bar: Any) -> None:
         limit = None if timeout is None or timeout < 0 else time.monotonic() + timeout
         before = self.connection.engines()
         while True:
-            left = 0.1 if limit is None else min(0.1, max(0.0, limit - time.monotonic()))
+            left = _LOOK_S if limit is None else min(_LOOK_S, max(0.0, limit - time.monotonic()))
             enough = self.connection.native.wait_for_engines(n, left)
             now = self.connection.engines()
-            if interactive:
-                sys.stderr.write(f"\r{min(len(now), n)}/{n} engines" + "\n" * enough)
-                sys.stderr.flush()
+            if bar is not None:
+                bar.update(min(len(now), n) - bar.n)
             if enough:
                 return
             lost = sorted(before.keys() - now.keys())
@@ -162,7 +280,7 @@ class Client:
 
     # ---- views --------------------------------------------------------------------------------
 
-    def direct_view(self, targets: Targets = "all") -> DirectView:
+    def direct_view(self, targets: Targets = "all", **kwargs: Any) -> DirectView:
         """Return a view of explicit engines.
 
         Parameters
@@ -170,6 +288,8 @@ class Client:
         targets
             An id (then results are single values), a slice or a list of ids, or ``"all"``, which
             means at each call the engines that are there then.
+        **kwargs
+            Flags of the view: ``block``, ``track``, ``label``.
 
         Raises
         ------
@@ -178,98 +298,67 @@ class Client:
         NoEnginesRegistered
             If there is none at all, and `targets` is not ``"all"``.
         """
-        from .view import DirectView
+        from .directview import DirectView
 
         if isinstance(targets, str) and targets == "all":
-            return DirectView(self, "all")
+            return DirectView(self, targets="all", **kwargs)
         chosen = self.connection.resolve(targets)[1]
-        return DirectView(self, chosen[0] if isinstance(targets, int) else chosen)
+        single = isinstance(targets, int)
+        return DirectView(self, targets=chosen[0] if single else chosen, **kwargs)
 
-    def load_balanced_view(self, targets: Targets = None, **flags: Any) -> LoadBalancedView:
+    def broadcast_view(
+        self, targets: Targets = "all", is_coalescing: bool = False, **kwargs: Any
+    ) -> BroadcastView:
+        """Return a view of explicit engines that sends one message for all of them.
+
+        Parameters
+        ----------
+        targets, **kwargs
+            As in `direct_view`; ``"all"`` means the engines that are there now.
+        is_coalescing
+            Kept for compatibility; see `BroadcastView`.
+        """
+        from .broadcastview import BroadcastView
+
+        view = BroadcastView(self, targets=self.connection.resolve(targets)[1], **kwargs)
+        view.is_coalescing = is_coalescing
+        return view
+
+    def load_balanced_view(self, targets: Targets = None, **kwargs: Any) -> LoadBalancedView:
         """Return a view whose calls the scheduler distributes.
 
         Parameters
         ----------
         targets
-            The engines to choose from; None means all, also those that come later.
-        **flags
-            Flags of the view: ``block``, ``label``, ``retries``, ``timeout``.
+            The engines to choose from; None and "all" mean all, also those that come later.
+        **kwargs
+            Flags of the view; see `LoadBalancedView`.
         """
-        from .view import LoadBalancedView
+        from .balancedview import LoadBalancedView
 
-        chosen = None if targets is None else self.connection.resolve(targets)[1]
-        return LoadBalancedView(self, chosen, **flags)
+        everything = targets is None or (isinstance(targets, str) and targets == "all")
+        chosen = None if everything else self.connection.resolve(targets)[1]
+        return LoadBalancedView(self, targets=chosen, **kwargs)
 
-    # ---- requests -----------------------------------------------------------------------------
+    def executor(self, targets: Targets = None) -> ViewExecutor:
+        """Return an executor of `concurrent.futures` over a load-balanced view."""
+        return self.load_balanced_view(targets).executor
 
-    def _ask_hub(
-        self, kind: str, content: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
-        """Return content and buffers of the hub's answer, or raise its error."""
-        request = self.connection.native.send("hub", kind, content=json.dumps(content))
-        if not request.wait(_HUB_TIMEOUT):
-            raise error.TimeoutError(
-                f"the hub did not answer a {kind} within {_HUB_TIMEOUT:g} seconds"
-            )
-        if request.local_error[0]:
-            raise ConnectionError(request.local_error[1])
-        answer = json.loads(request.content)
-        if answer.pop("status") != "ok":
-            raise self.connection.unwrap_exception(answer)
-        return answer, request.buffers()
-
-    def _ask_engines(
-        self, uuids: Iterable[str], kind: str, content: Mapping[str, Any]
-    ) -> list[_native.Request]:
-        text = json.dumps(content)
-        return [self.connection.native.send("control", kind, uuid, content=text) for uuid in uuids]
-
-    @property
-    def outstanding(self) -> set[str]:
-        """The ids of calls that have no result yet."""
-        return set(self.connection.native.outstanding())
-
-    @property
-    def history(self) -> list[str]:
-        """The ids of calls of this client, oldest first; of the finished ones the last 10,000."""
-        return self.connection.native.history()
-
-    def _requests_of(self, jobs: Jobs | None) -> list[_native.Request]:
-        """Return the own requests that `jobs` stands for."""
-        if isinstance(jobs, str | int | AsyncResult):
-            jobs = [jobs]
-        found: list[_native.Request] = []
-        for job in jobs or ():
-            if isinstance(job, AsyncResult):
-                found += job.requests
-                continue
-            msg_id = self.history[job] if isinstance(job, int) else job
-            request = self.connection.native.find(msg_id)
-            if request is None:
-                raise KeyError(f"this client knows no call {msg_id!r}")
-            found.append(request)
-        return found
-
-    def get_result(self, msg_ids: Jobs = -1, block: bool | None = None) -> AsyncResult:
-        """Return the result of earlier calls of this client.
+    def activate(self, targets: Targets = "all", suffix: str = "") -> DirectView:
+        """Make the magics ``%px`` and so on work on engines, and return their view, which blocks.
 
         Parameters
         ----------
-        msg_ids
-            Message id, index into `history`, `AsyncResult`, or a list of these.
-        block
-            Whether to wait for the result; by default as `block` of the client.
-
-        Raises
-        ------
-        KeyError
-            If this client did not make the call, or has forgotten it.
+        targets
+            As in `direct_view`.
+        suffix
+            What is appended to the names of the magics.
         """
-        single = isinstance(msg_ids, str | int)
-        result = AsyncResult(self, self._requests_of(msg_ids), "get_result", single=single)
-        if self.block if block is None else block:
-            result.wait()
-        return result
+        view = self.direct_view(targets, block=True)
+        view.activate(suffix)
+        return view
+
+    # ---- waiting ------------------------------------------------------------------------------
 
     def wait(self, jobs: Jobs | None = None, timeout: Seconds | None = -1) -> bool:
         """Wait for calls of this client.
@@ -277,7 +366,7 @@ class Client:
         Parameters
         ----------
         jobs
-            As in `get_result`; None means everything that is outstanding.
+            As in `get_result`, and futures of any kind; None means everything that is outstanding.
         timeout
             Seconds; None or a negative number means no limit.
 
@@ -286,203 +375,49 @@ class Client:
         bool
             False if results are missing when the time is over.
         """
-        requests = self._requests_of(self.outstanding if jobs is None else jobs)
-        return _native.wait_all(requests, timeout)
+        end = None if timeout is None or timeout < 0 else time.monotonic() + timeout
+        wanted = list(self.outstanding) if jobs is None else as_list(jobs)
+        own = [job for job in wanted if isinstance(job, str | int | AsyncResult)]
+        others = [job for job in wanted if not isinstance(job, str | int | AsyncResult)]
+        # A call that is not known any more is done.
+        find = self.connection.native.find
+        requests = [
+            request
+            for job in own
+            for request in (
+                job.requests if isinstance(job, AsyncResult) else [find(self._msg_id(job))]
+            )
+            if isinstance(request, _native.Request)
+        ]
+        if not _native.wait_all(requests, timeout):
+            return False
+        if not others:
+            return True
+        from concurrent.futures import wait
 
-    # ---- questions to the hub -----------------------------------------------------------------
+        left = None if end is None else max(0.0, end - time.monotonic())
+        return not wait(others, left).not_done
 
-    def queue_status(self, targets: Targets = "all", verbose: bool = False) -> dict[Any, Any]:
-        """Return what the hub knows about the queues of engines.
-
-        Parameters
-        ----------
-        targets
-            Which engines.
-        verbose
-            Whether to return lists of message ids instead of their numbers.
-
-        Returns
-        -------
-        dict
-            For each engine id ``{"queue": ..., "completed": ..., "tasks": ...}``, and under
-            ``"unassigned"`` the tasks without an engine. For a single engine only its dict.
-        """
-        everything = isinstance(targets, str) and targets == "all"
-        ids = None if everything else self.connection.resolve(targets)[1]
-        answer, _ = self._ask_hub("queue_request", {"targets": ids, "verbose": verbose})
-        status = {int(key) if key.isdigit() else key: value for key, value in answer.items()}
-        return status[ids[0]] if ids and isinstance(targets, int) else status
-
-    def explain(self, msg_ids: Jobs) -> dict[str, dict[str, str]]:
-        """Return why load-balanced calls are where they are: what they wait for, where they run.
-
-        Parameters
-        ----------
-        msg_ids
-            Message ids, also of other clients, indices into `history`, or `AsyncResult` objects.
-
-        Returns
-        -------
-        dict
-            For each message id its ``"state"`` (blocked, waiting, running, orphaned, finished or
-            unknown) and the ``"reason"``, a sentence.
-
-        Raises
-        ------
-        RemoteError
-            If the task scheduler does not answer within two seconds.
-        """
-        jobs = [msg_ids] if isinstance(msg_ids, str | int | AsyncResult) else msg_ids
-        ids: list[str] = []
-        for job in jobs:
-            ids += msg_ids_of(self.history[job] if isinstance(job, int) else job)
-        return self._ask_hub("explain_request", {"msg_ids": ids})[0]["explanations"]
-
-    def result_status(self, msg_ids: Jobs, status_only: bool = True) -> dict[str, Any]:
-        """Return which calls are done, of this client or of others.
-
-        Parameters
-        ----------
-        msg_ids
-            Message ids, indices into `history`, or `AsyncResult` objects.
-        status_only
-            Whether to leave the results out.
-
-        Returns
-        -------
-        dict
-            Lists of message ids under ``"pending"`` and ``"completed"``, and unless `status_only`
-            the results of the completed ones by message id.
-
-        Raises
-        ------
-        RemoteError
-            If the hub knows one of the calls as little as this client, or if one of the completed
-            calls raised and its result is asked for.
-        """
-        if isinstance(msg_ids, str | int | AsyncResult):
-            msg_ids = [msg_ids]
-        wanted: list[str] = []
-        for job in msg_ids:
-            if isinstance(job, AsyncResult):
-                wanted += job.msg_ids
-            else:
-                wanted.append(self.history[job] if isinstance(job, int) else job)
-        own = {msg_id: self.connection.native.find(msg_id) for msg_id in wanted}
-        here = [msg_id for msg_id, request in own.items() if request and request.done]
-        others = [msg_id for msg_id in own if msg_id not in here]
-        answer: dict[str, Any] = {"pending": [], "completed": []}
-        failures: list[error.RemoteError] = []
-        if others:
-            content = {"msg_ids": others, "status_only": status_only}
-            records, buffers = self._ask_hub("result_request", content)
-            answer["pending"] = records["pending"]
-            answer["completed"] = records["completed"]
-            if not status_only:
-                self._read_records(records, buffers, answer, failures)
-        if not status_only:
-            for msg_id in here:
-                answer[msg_id] = self.get_result(msg_id).get(return_exceptions=True)
-                if isinstance(answer[msg_id], error.RemoteError):
-                    failures.append(answer[msg_id])
-        answer["completed"] += here
-        if failures and len(own) == 1:
-            raise failures[0]
-        error.collect_exceptions(failures, "result_status")
-        return answer
-
-    def _read_records(
-        self,
-        records: Mapping[str, Any],
-        buffers: Sequence[serialize.Buffer],
-        answer: dict[str, Any],
-        failures: list[error.RemoteError],
+    def wait_interactive(
+        self, jobs: Jobs | None = None, interval: Seconds = 1.0, timeout: Seconds | None = -1.0
     ) -> None:
-        """Add the results in a result_reply to `answer`; its buffers follow the sorted ids."""
-        for msg_id in sorted(records["completed"]):
-            record = records[msg_id]
-            content = record["result_content"]
-            if content["status"] != "ok":
-                answer[msg_id] = self.connection.unwrap_exception(content)
-                failures.append(answer[msg_id])
-            elif record["result_header"]["msg_type"] == "execute_reply":
-                answer[msg_id] = _hub_reply(msg_id, record)
-            else:
-                answer[msg_id], buffers = serialize.deserialize_object(buffers)
+        """Wait for calls of this client, and show how many are done; see `wait`."""
+        wanted = list(self.outstanding) if jobs is None else jobs
+        requests = self._requests_of(wanted)
+        if requests:
+            AsyncResult(self, requests, "tasks").wait_interactive(interval, timeout)
 
-    # ---- control of engines and the hub -------------------------------------------------------
+    def spin(self) -> None:
+        """Do nothing: messages are received all the time."""
+        warnings.warn("Client.spin does nothing", DeprecationWarning, stacklevel=2)
 
-    def abort(
-        self, jobs: Jobs | None = None, targets: Targets = None, block: bool | None = None
-    ) -> AsyncResult | None:
-        """Keep calls that have not begun from running; their results become `TaskAborted`.
+    def spin_thread(self, interval: Seconds = 1) -> None:
+        """Do nothing: messages are received all the time."""
+        warnings.warn("Client.spin_thread does nothing", DeprecationWarning, stacklevel=2)
 
-        What runs already goes on.
-
-        Parameters
-        ----------
-        jobs
-            As in `get_result`; None means everything that is outstanding.
-        targets
-            The engines to tell; None means all, which is right for load-balanced calls.
-        block
-            Whether to wait until the engines have been told; by default as `block` of the client.
-
-        Returns
-        -------
-        AsyncResult or None
-            Of the engines' answers (each a dict), or None after waiting for them.
-        """
-        if jobs is None:
-            msg_ids = sorted(self.outstanding)
-        else:
-            msg_ids = [request.msg_id for request in self._requests_of(jobs)]
-        uuids, ids = self.connection.resolve(targets)
-        requests = self._ask_engines(uuids, "abort_request", {"msg_ids": msg_ids})
-        result = _ControlResult(self, requests, "abort", ids)
-        if self.block if block is None else block:
-            result.get()
-            return None
-        return result
-
-    def shutdown(
-        self, targets: Targets = "all", hub: bool = False, block: bool | None = None
-    ) -> None:
-        """End engines, and with them the controller if `hub` is True.
-
-        Parameters
-        ----------
-        targets
-            Which engines.
-        hub
-            Whether to end all engines and the controller; the client is closed then.
-        block
-            Whether to wait until the engines have answered; by default as `block` of the client.
-
-        Raises
-        ------
-        TimeoutError
-            If an engine or the hub does not answer.
-        """
-        try:
-            uuids, ids = self.connection.resolve("all" if hub else targets)
-        except error.NoEnginesRegistered:
-            uuids, ids = [], []
-        requests = self._ask_engines(uuids, "shutdown_request", {"restart": False})
-        if hub or (self.block if block is None else block):
-            if not _native.wait_all(requests, _HUB_TIMEOUT):
-                raise error.TimeoutError(
-                    f"not all of the engines {ids} answered within {_HUB_TIMEOUT:g} seconds"
-                )
-            for request in requests:
-                # An engine that was gone before its answer arrived did what it was told.
-                if not request.local_error[0]:
-                    answer = json.loads(request.content)
-                    if answer["status"] != "ok":
-                        raise self.connection.unwrap_exception(answer)
-        if hub:
-            self._ask_hub("shutdown_request", {})
-            self.close()
+    def stop_spin_thread(self) -> None:
+        """Do nothing: messages are received all the time."""
+        warnings.warn("Client.stop_spin_thread does nothing", DeprecationWarning, stacklevel=2)
 
     # ---- end ----------------------------------------------------------------------------------
 
@@ -491,8 +426,14 @@ class Client:
         """Whether the client was closed, or its controller shut down."""
         return self.connection.native.closed
 
-    def close(self) -> None:
-        """End the connection; calls without a result fail. Closing twice does nothing."""
+    def close(self, linger: float | None = None) -> None:
+        """End the connection; calls without a result fail. Closing twice does nothing.
+
+        Parameters
+        ----------
+        linger
+            Has no effect: what was sent has a second to leave this machine.
+        """
         self.connection.native.close()
 
     def __enter__(self) -> Client:
@@ -501,7 +442,7 @@ class Client:
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
-        exc: BaseException | None,
+        exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
         self.close()
@@ -510,33 +451,3 @@ class Client:
         where = self.connection.native.file or "connection given as text"
         state = "closed" if self.closed else f"{len(self)} engines"
         return f"<Client: {state}, {where}>"
-
-
-class _ControlResult(AsyncResult):
-    """Answers of engines to a control request: their contents."""
-
-    def __init__(
-        self, client: Client, requests: Sequence[_native.Request], fname: str, targets: list[int]
-    ) -> None:
-        super().__init__(client, requests, fname, targets)
-
-    def _read_value(self, index: int) -> Any:
-        request = self.requests[index]
-        if request.local_error[0]:
-            return super()._read_value(index)
-        content = json.loads(request.content)
-        return (
-            content
-            if content["status"] == "ok"
-            else self._client.connection.unwrap_exception(content)
-        )
-
-
-def _hub_reply(msg_id: str, record: Mapping[str, Any]) -> ExecuteReply:
-    """Return the result of an execute request that the hub has kept."""
-    metadata = Metadata()
-    metadata.update({key: value for key, value in record["io"].items() if key in metadata})
-    metadata["msg_id"] = msg_id
-    metadata["status"] = record["result_content"]["status"]
-    metadata["engine_uuid"] = record["result_metadata"].get("engine")
-    return ExecuteReply(msg_id, record["result_content"], lambda: metadata)

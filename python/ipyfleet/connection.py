@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import pickle
 from collections.abc import Mapping, Sequence
 from types import FunctionType
@@ -104,10 +105,13 @@ class Connection:
         The C++ client.
     packer
         Makes the frames of calls.
+    msg_id_prefix
+        What stands before the number in our message ids.
     """
 
     def __init__(self, native: _native.Client) -> None:
         self.native = native
+        self.msg_id_prefix = f"{native.session}_{os.getpid()}_"
         self.packer = CallPacker()
         self._version = -1
         self._engines: dict[int, str] = {}

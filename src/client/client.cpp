@@ -112,12 +112,58 @@ class Client::Impl {
     return Request(std::move(state));
   }
 
-  [[nodiscard]] std::vector<std::string> msg_ids(
-      const std::vector<client::RequestNumber>& numbers) const {
+  std::vector<Request> broadcast(const RequestSpec& spec, std::span<const std::string> uuids) {
+    check_process();
+    if (found.info.broadcast.empty()) {
+      throw ClientError(ClientErrorCode::unsupported, "this controller has no broadcast schedulers");
+    }
+    if (uuids.empty() || spec.type.empty()) {
+      throw ClientError(ClientErrorCode::invalid_argument,
+                        "a broadcast needs a type and at least one engine");
+    }
+    client::NewRequest request{.channel = client::Channel::broadcast,
+                               .type = std::string(spec.type),
+                               .metadata = std::string(spec.metadata),
+                               .content = std::string(spec.content),
+                               .buffers = to_frames(spec.buffers)};
+    std::vector<Request> out;
+    for (auto& state : board.add_broadcast(request.type, uuids, wall_now())) {
+      request.number = *state->broadcast;
+      request.parts.push_back({state->number, state->target});
+      out.emplace_back(std::move(state));
+    }
+    if (!reactor.submit(std::move(request))) {
+      throw ClientError(ClientErrorCode::closed, board.close_reason());
+    }
+    return out;
+  }
+
+  /// The request that a message id names, if it is one of ours and still known.
+  [[nodiscard]] client::StatePtr find(std::string_view msg_id) const {
+    const std::string& prefix = board.msg_id_prefix();
+    if (!msg_id.starts_with(prefix)) {
+      return nullptr;
+    }
+    const std::string_view rest = msg_id.substr(prefix.size());
+    const std::string_view digits = rest.substr(0, rest.find('_'));
+    client::RequestNumber number = 0;
+    const auto [end, failure] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (failure != std::errc() || end != digits.data() + digits.size()) {
+      return nullptr;
+    }
+    if (digits.size() == rest.size()) {
+      auto state = board.find(number);
+      return state && !state->broadcast ? state : nullptr;
+    }
+    return board.find(number, rest.substr(digits.size() + 1));
+  }
+
+  static std::vector<std::string> msg_ids(const std::vector<client::StatePtr>& states) {
     std::vector<std::string> out;
-    out.reserve(numbers.size());
-    for (const auto number : numbers) {
-      out.push_back(board.msg_id_prefix() + std::to_string(number));
+    out.reserve(states.size());
+    for (const auto& state : states) {
+      out.push_back(state->msg_id());
     }
     return out;
   }
@@ -194,6 +240,11 @@ Request Client::send(const RequestSpec& spec) {
   return impl().send(spec);
 }
 
+std::vector<Request> Client::broadcast(const RequestSpec& spec,
+                                       std::span<const std::string> engine_uuids) {
+  return impl().broadcast(spec, engine_uuids);
+}
+
 Request Client::apply(std::string_view engine_uuid, std::span<const Buffer> buffers) {
   constexpr std::string_view task_metadata =
       R"({"after": [], "follow": [], "timeout": 0.0, "targets": [], "retries": 0, "label": null})";
@@ -218,22 +269,12 @@ Request Client::execute(std::string_view engine_uuid, std::string_view code, boo
 }
 
 std::optional<Request> Client::find(std::string_view msg_id) const {
-  const std::string& prefix = impl().board.msg_id_prefix();
-  if (!msg_id.starts_with(prefix)) {
-    return std::nullopt;
-  }
-  const std::string_view digits = msg_id.substr(prefix.size());
-  client::RequestNumber number = 0;
-  const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (failure != std::errc() || end != digits.data() + digits.size()) {
-    return std::nullopt;
-  }
-  auto state = impl_->board.find(number);
+  auto state = impl().find(msg_id);
   return state ? std::optional<Request>(Request(std::move(state))) : std::nullopt;
 }
 
 std::vector<std::string> Client::outstanding() const {
-  return impl().msg_ids(impl().board.outstanding());
+  return Impl::msg_ids(impl().board.outstanding());
 }
 
 std::size_t Client::outstanding_count() const {
@@ -241,7 +282,12 @@ std::size_t Client::outstanding_count() const {
 }
 
 std::vector<std::string> Client::history() const {
-  return impl().msg_ids(impl().board.history());
+  return Impl::msg_ids(impl().board.history());
+}
+
+bool Client::forget(std::string_view msg_id) {
+  const auto state = impl().find(msg_id);
+  return state && impl_->board.forget(state->number);
 }
 
 const std::string& Client::session() const {

@@ -19,14 +19,21 @@ namespace ipf::client {
 using RequestNumber = std::uint64_t;
 inline constexpr RequestNumber first_own_number = RequestNumber{1} << 62U;
 
-enum class Channel { query, control, mux, task };
+enum class Channel { query, control, mux, task, broadcast };
+
+/// One engine of a broadcast. It has a request of its own, which no message is sent for.
+struct BroadcastPart {
+  RequestNumber number{};
+  std::string target{};
+};
 
 /// A request before it gets its header.
 struct NewRequest {
   RequestNumber number{};
   Channel channel{Channel::query};
   std::string type{};
-  std::string target{};  ///< uuid of an engine on mux and control, else empty
+  std::string target{};  ///< uuid of an engine on mux, control and in a part, else empty
+  std::vector<BroadcastPart> parts{};  ///< of a broadcast, else empty
   std::string metadata{"{}"};
   std::string content{"{}"};
   Frames buffers{};

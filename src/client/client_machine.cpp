@@ -13,7 +13,7 @@ namespace ipf::client {
 namespace {
 
 bool has_output(Channel channel) {
-  return channel == Channel::mux || channel == Channel::task;
+  return channel == Channel::mux || channel == Channel::task || channel == Channel::broadcast;
 }
 
 ClientNote debug_note(std::string text) {
@@ -161,7 +161,7 @@ void ClientMachine::on(TimePoint /*now*/, RequestSubmitted& event, ClientActions
   const RequestNumber number = event.request.number;
   const Channel channel = event.request.channel;
   IPF_CHECK(number < first_own_number && !requests_.contains(number));
-  const bool direct = channel == Channel::mux || channel == Channel::control;
+  const bool direct = channel != Channel::task && channel != Channel::query;
   const auto engine = direct ? engines_.find(event.request.target) : engines_.end();
   if (closed_ || (direct && engine == engines_.end())) {
     RemoteFailure failure{.ename = "ClientClosed", .evalue = "the client is closed"};

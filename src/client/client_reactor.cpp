@@ -46,8 +46,12 @@ struct ClientReactor::Network {
     connect_to(mux, connection, info.mux);
     connect_to(task, connection, info.task);
     connect_to(control, connection, info.control);
+    if (!info.broadcast.empty()) {
+      connect_to(broadcast, connection, info.broadcast.front());
+    }
     poller.add_fd(wakeup.fd());
-    for (const Channel channel : {Channel::query, Channel::mux, Channel::task, Channel::control}) {
+    for (const Channel channel : {Channel::query, Channel::mux, Channel::task, Channel::broadcast,
+                                  Channel::control}) {
       Socket& socket = socket_of(channel);
       inlets.push_back({channel, &socket, poller.add(socket)});
     }
@@ -67,6 +71,8 @@ struct ClientReactor::Network {
         return task;
       case Channel::control:
         return control;
+      case Channel::broadcast:
+        return broadcast;
     }
     return query;
   }
@@ -76,6 +82,7 @@ struct ClientReactor::Network {
   Socket mux{context, SocketKind::dealer};
   Socket task{context, SocketKind::dealer};
   Socket control{context, SocketKind::dealer};
+  Socket broadcast{context, SocketKind::dealer};
   Socket notification{context, SocketKind::sub};
   Socket iopub{context, SocketKind::sub};
   ConnectionWatch mux_watch{context, mux, "mux"};
@@ -171,9 +178,28 @@ void ClientReactor::end() {
 
 void ClientReactor::take_submissions(TimePoint now) {
   for (auto& request : submitted_) {
-    machine_.step(now, RequestSubmitted{std::move(request)}, actions_);
+    if (request.parts.empty()) {
+      machine_.step(now, RequestSubmitted{std::move(request)}, actions_);
+    } else {
+      submit_broadcast(now, request);
+    }
   }
   submitted_.clear();
+}
+
+void ClientReactor::submit_broadcast(TimePoint now, const NewRequest& request) {
+  if (network_ != nullptr) {
+    // Before the requests of its parts, which are on their own from here on.
+    reader_.expect_broadcast(request.number, request.parts);
+    send(request);
+  }
+  for (const auto& part : request.parts) {
+    NewRequest waiting;
+    waiting.number = part.number;
+    waiting.channel = Channel::broadcast;
+    waiting.target = part.target;
+    machine_.step(now, RequestSubmitted{std::move(waiting)}, actions_);
+  }
 }
 
 void ClientReactor::receive(TimePoint now) {
@@ -229,11 +255,15 @@ void ClientReactor::act() {
   }
   for (const auto& action : actions_) {
     if (const auto* request = std::get_if<SendRequest>(&action)) {
-      send(request->request);
+      if (request->request.channel != Channel::broadcast) {
+        send(request->request);
+      }
     } else if (const auto* complete = std::get_if<CompleteRequest>(&action)) {
       unanswered_.erase(complete->number);
     } else if (const auto* fail = std::get_if<FailRequest>(&action)) {
       unanswered_.erase(fail->number);
+    } else if (const auto* output = std::get_if<EndOutput>(&action)) {
+      reader_.end_broadcast_part(output->number);
     } else if (const auto* close = std::get_if<CloseClient>(&action)) {
       close_reason_ = close->reason;
       ended_ = true;

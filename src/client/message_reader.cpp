@@ -72,9 +72,31 @@ Result<std::optional<RequestNumber>> MessageReader::parent_number(const Message&
   RequestNumber number = 0;
   const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
   if (failure != std::errc() || end != digits.data() + digits.size()) {
-    return std::optional<RequestNumber>();
+    return part_number(digits);
   }
   return std::optional<RequestNumber>(number);
+}
+
+std::optional<RequestNumber> MessageReader::part_number(std::string_view id) const {
+  const auto found = broadcast_parts_.find(std::string(id));
+  return found == broadcast_parts_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void MessageReader::expect_broadcast(RequestNumber number,
+                                     const std::vector<BroadcastPart>& parts) {
+  for (const auto& part : parts) {
+    std::string id = std::to_string(number) + "_" + part.target;
+    broadcast_ids_.emplace(part.number, id);
+    broadcast_parts_.emplace(std::move(id), part.number);
+  }
+}
+
+void MessageReader::end_broadcast_part(RequestNumber part) {
+  const auto found = broadcast_ids_.find(part);
+  if (found != broadcast_ids_.end()) {
+    broadcast_parts_.erase(found->second);
+    broadcast_ids_.erase(found);
+  }
 }
 
 Read MessageReader::read_reply(Channel channel, Frames frames) {
@@ -92,7 +114,7 @@ Read MessageReader::read_reply(Channel channel, Frames frames) {
   if (**number >= first_own_number) {
     return channel == Channel::query ? read_engine_list(**number, *message) : nothing();
   }
-  if (channel == Channel::mux || channel == Channel::task) {
+  if (channel != Channel::query && channel != Channel::control) {
     return read_engine_reply(**number, std::move(*message));
   }
   return event(ReplyArrived{.number = **number, .reply = std::move(*message)});

@@ -3,6 +3,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <vector>
 
 #include "client/client_events.hpp"
 #include "core/result.hpp"
@@ -24,7 +26,12 @@ class MessageReader {
   /// `signer` must outlive the reader; `msg_id_prefix` is what our own msg_ids begin with.
   MessageReader(const Signer& signer, std::string msg_id_prefix);
 
-  /// From the query, mux, task and control sockets.
+  /// Replies and outputs of a broadcast have ids of their own, made of its number and the uuid of
+  /// the engine; from now on they belong to the requests of its parts.
+  void expect_broadcast(RequestNumber number, const std::vector<BroadcastPart>& parts);
+  /// The part has its reply and all of its output.
+  void end_broadcast_part(RequestNumber part);
+  /// From the query, mux, task, broadcast and control sockets.
   Read read_reply(Channel channel, Frames frames);
   /// From the notification socket.
   Read read_notification(Frames frames);
@@ -35,11 +42,15 @@ class MessageReader {
   /// The number of our request that the message answers, if it does.
   Result<std::optional<RequestNumber>> parent_number(const Message& message);
   Read read_engine_reply(RequestNumber number, Message message);
+  [[nodiscard]] std::optional<RequestNumber> part_number(std::string_view id) const;
 
   const Signer& signer_;
   std::string prefix_;
   ReplayGuard guard_;
   HeaderReader headers_;
+  /// By what follows the prefix in the id, and back.
+  std::unordered_map<std::string, RequestNumber> broadcast_parts_;
+  std::unordered_map<RequestNumber, std::string> broadcast_ids_;
 };
 
 }  // namespace ipf::client

@@ -1,4 +1,5 @@
 // The public handles of include/ipyfleet/result.hpp.
+#include <algorithm>
 #include <utility>
 
 #include "client/result_board.hpp"
@@ -33,7 +34,7 @@ std::uint64_t Request::number() const {
 }
 
 std::string Request::msg_id() const {
-  return state_->origin->msg_id_prefix + std::to_string(state_->number);
+  return state_->msg_id();
 }
 
 const std::string& Request::type() const {
@@ -92,11 +93,13 @@ std::vector<Buffer> Request::reply_buffers() const {
   return reply == nullptr ? std::vector<Buffer>() : buffers_of(*reply);
 }
 
-Outputs Request::outputs() const {
+Outputs Request::outputs(std::size_t first) const {
   const std::scoped_lock lock(state_->mutex);
   Outputs out{.truncated = state_->truncated};
-  out.items.reserve(state_->outputs.size());
-  for (const auto& part : state_->outputs) {
+  const std::size_t count = state_->outputs.size();
+  out.items.reserve(count - std::min(first, count));
+  for (std::size_t i = first; i < count; ++i) {
+    const auto& part = state_->outputs[i];
     out.items.push_back({part.type, std::string(part.message.content()), buffers_of(part.message)});
   }
   return out;
@@ -126,6 +129,11 @@ Completions::Completions(std::span<const Request> requests, Until until)
 Completions::Completions(Completions&&) noexcept = default;
 Completions& Completions::operator=(Completions&&) noexcept = default;
 Completions::~Completions() = default;
+
+void Completions::add(const Request& request, std::uint32_t index, Until until) {
+  watch_->expect();
+  request.state()->tell(watch_, index, until == Until::output);
+}
 
 std::vector<std::uint32_t> Completions::next(Timeout timeout) {
   return watch_->next(timeout);

@@ -57,33 +57,73 @@ void RequestState::tell(const std::shared_ptr<Watch>& watch, std::uint32_t index
       return;
     }
   }
-  watch->finish(index);
+  if (watch->finish(index)) {
+    watch->wake();
+  }
 }
 
 ResultBoard::ResultBoard(const ClientLimits& limits, std::string msg_id_prefix)
     : limits_(limits),
       origin_(std::make_shared<const Origin>(Origin{std::move(msg_id_prefix), getpid()})) {}
 
-StatePtr ResultBoard::add(std::string type, std::string target, bool listed, WallTime now) {
+std::string RequestState::msg_id() const {
+  if (broadcast) {
+    return origin->msg_id_prefix + std::to_string(*broadcast) + "_" + target;
+  }
+  return origin->msg_id_prefix + std::to_string(number);
+}
+
+StatePtr ResultBoard::make(std::string type, std::string target, bool listed, WallTime now) const {
   auto state = std::make_shared<RequestState>();
   state->origin = origin_;
   state->type = std::move(type);
   state->target = std::move(target);
   state->submitted = now;
   state->listed = listed;
-  const std::scoped_lock lock(mutex_);
+  return state;
+}
+
+void ResultBoard::check_room(std::size_t more) const {
   if (closed_) {
     throw ClientError(ClientErrorCode::closed, close_reason_);
   }
-  if (outstanding_ >= limits_.outstanding_max) {
+  if (outstanding_ + more > limits_.outstanding_max) {
     throw ClientError(ClientErrorCode::too_many, std::to_string(outstanding_) +
                                                      " requests are outstanding, which is the "
                                                      "limit; wait for some of them");
   }
+}
+
+void ResultBoard::insert(const StatePtr& state) {
   state->number = next_number_++;
   ++outstanding_;
   requests_.emplace(state->number, state);
+}
+
+StatePtr ResultBoard::add(std::string type, std::string target, bool listed, WallTime now) {
+  auto state = make(std::move(type), std::move(target), listed, now);
+  const std::scoped_lock lock(mutex_);
+  check_room(1);
+  insert(state);
   return state;
+}
+
+std::vector<StatePtr> ResultBoard::add_broadcast(const std::string& type,
+                                                 std::span<const std::string> targets,
+                                                 WallTime now) {
+  std::vector<StatePtr> states;
+  states.reserve(targets.size());
+  for (const auto& target : targets) {
+    states.push_back(make(type, target, true, now));
+  }
+  const std::scoped_lock lock(mutex_);
+  check_room(states.size());
+  const RequestNumber number = next_number_++;
+  for (const auto& state : states) {
+    state->broadcast = number;
+    insert(state);
+  }
+  return states;
 }
 
 RequestState* ResultBoard::known(RequestNumber number) const {
@@ -183,11 +223,26 @@ void ResultBoard::drop_oldest() {
     const Finished oldest = finished_.front();
     finished_.pop_front();
     finished_bytes_ -= oldest.bytes;
-    auto node = requests_.extract(oldest.number);
-    if (!node.mapped()->output_done.load()) {
-      unfinished_outputs_.insert(std::move(node));
-    }
+    drop(oldest.number);
   }
+}
+
+void ResultBoard::drop(RequestNumber number) {
+  auto node = requests_.extract(number);
+  if (!node.empty() && !node.mapped()->output_done.load()) {
+    unfinished_outputs_.insert(std::move(node));
+  }
+}
+
+bool ResultBoard::forget(RequestNumber number) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = requests_.find(number);
+  if (found == requests_.end() || !found->second->done.load()) {
+    return false;
+  }
+  // Its entry in finished_ stays until it is the oldest one; there is nothing left to drop then.
+  drop(number);
+  return true;
 }
 
 void ResultBoard::close(const std::string& reason) {
@@ -207,18 +262,41 @@ StatePtr ResultBoard::find(RequestNumber number) const {
   return found == requests_.end() ? nullptr : found->second;
 }
 
-std::vector<RequestNumber> ResultBoard::outstanding() const {
-  std::vector<RequestNumber> numbers;
+StatePtr ResultBoard::find(RequestNumber broadcast, std::string_view target) const {
+  const std::scoped_lock lock(mutex_);
+  // The requests of a broadcast have the numbers behind its own; some may be forgotten.
+  for (RequestNumber number = broadcast + 1; number < next_number_; ++number) {
+    const auto found = requests_.find(number);
+    if (found == requests_.end()) {
+      continue;
+    }
+    if (found->second->broadcast != broadcast) {
+      return nullptr;
+    }
+    if (found->second->target == target) {
+      return found->second;
+    }
+  }
+  return nullptr;
+}
+
+template <class Wanted>
+std::vector<StatePtr> ResultBoard::listed(Wanted wanted) const {
+  std::vector<StatePtr> states;
   {
     const std::scoped_lock lock(mutex_);
     for (const auto& [number, state] : requests_) {
-      if (state->listed && !state->done.load()) {
-        numbers.push_back(number);
+      if (state->listed && wanted(*state)) {
+        states.push_back(state);
       }
     }
   }
-  std::ranges::sort(numbers);
-  return numbers;
+  std::ranges::sort(states, {}, [](const StatePtr& state) { return state->number; });
+  return states;
+}
+
+std::vector<StatePtr> ResultBoard::outstanding() const {
+  return listed([](const RequestState& state) { return !state.done.load(); });
 }
 
 std::size_t ResultBoard::outstanding_count() const {
@@ -226,18 +304,8 @@ std::size_t ResultBoard::outstanding_count() const {
   return outstanding_;
 }
 
-std::vector<RequestNumber> ResultBoard::history() const {
-  std::vector<RequestNumber> numbers;
-  {
-    const std::scoped_lock lock(mutex_);
-    for (const auto& [number, state] : requests_) {
-      if (state->listed) {
-        numbers.push_back(number);
-      }
-    }
-  }
-  std::ranges::sort(numbers);
-  return numbers;
+std::vector<StatePtr> ResultBoard::history() const {
+  return listed([](const RequestState&) { return true; });
 }
 
 std::vector<EngineInfo> ResultBoard::engines() const {

@@ -8,7 +8,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 #include <unordered_map>
 #include <utility>
@@ -34,6 +36,8 @@ struct Origin {
 /// read by others after they have seen `done`. The third belongs to `mutex`.
 struct RequestState {
   RequestNumber number{};
+  /// For one engine of a broadcast the number in the message that went to all of them.
+  std::optional<RequestNumber> broadcast{};
   std::shared_ptr<const Origin> origin{};
   std::string type{};
   std::string target{};
@@ -61,6 +65,7 @@ struct RequestState {
   bool truncated{false};
   std::vector<Watcher> watchers{};
 
+  [[nodiscard]] std::string msg_id() const;
   /// Tells `watch` when the request has its result (or all its output); at once if it has. Throws
   /// ClientError in a forked child, where nothing would ever come.
   void tell(const std::shared_ptr<Watch>& watch, std::uint32_t index, bool for_output);
@@ -78,6 +83,11 @@ class ResultBoard {
 
   /// A new request with the next number; throws ClientError when too many are outstanding.
   StatePtr add(std::string type, std::string target, bool listed, WallTime now);
+  /// The same for a broadcast, one request for each target. The number of the message itself is
+  /// the one before the first of them.
+  std::vector<StatePtr> add_broadcast(const std::string& type,
+                                      std::span<const std::string> targets,
+                                      WallTime now);
 
   /// Performs the actions that concern callers, in order: CompleteRequest, FailRequest, KeepOutput,
   /// MarkTruncated, EndOutput, PublishEngines. Others are ignored. For the IO thread.
@@ -86,9 +96,13 @@ class ResultBoard {
   void close(const std::string& reason);
 
   [[nodiscard]] StatePtr find(RequestNumber number) const;
-  [[nodiscard]] std::vector<RequestNumber> outstanding() const;
+  /// The request of a broadcast that went to this engine.
+  [[nodiscard]] StatePtr find(RequestNumber broadcast, std::string_view target) const;
+  /// Drops a finished request from the table; false when it is not there.
+  bool forget(RequestNumber number);
+  [[nodiscard]] std::vector<StatePtr> outstanding() const;
   [[nodiscard]] std::size_t outstanding_count() const;
-  [[nodiscard]] std::vector<RequestNumber> history() const;
+  [[nodiscard]] std::vector<StatePtr> history() const;
   [[nodiscard]] const std::string& msg_id_prefix() const { return origin_->msg_id_prefix; }
 
   [[nodiscard]] std::vector<EngineInfo> engines() const;
@@ -115,6 +129,12 @@ class ResultBoard {
   void perform(const PublishEngines& action);
   void finish(RequestState& state, std::size_t bytes, Woken& woken);
   void drop_oldest();
+  void drop(RequestNumber number);
+  StatePtr make(std::string type, std::string target, bool listed, WallTime now) const;
+  void check_room(std::size_t more) const;
+  void insert(const StatePtr& state);
+  template <class Wanted>
+  [[nodiscard]] std::vector<StatePtr> listed(Wanted wanted) const;
   [[nodiscard]] RequestState* known(RequestNumber number) const;
   template <class Done>
   bool wait_for_engines_until(std::unique_lock<std::mutex>& lock, Timeout timeout, Done done) const;

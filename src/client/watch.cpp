@@ -10,6 +10,11 @@ bool Watch::satisfied() const {
   return open_ == 0 || (want_ == Want::any && !finished_.empty());
 }
 
+void Watch::expect() {
+  const std::scoped_lock lock(mutex_);
+  ++open_;
+}
+
 bool Watch::finish(std::uint32_t index) {
   const std::scoped_lock lock(mutex_);
   IPF_CHECK(open_ > 0);

@@ -21,6 +21,8 @@ class Watch {
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
+  /// One more request belongs to the set.
+  void expect();
   /// A request of the set has finished; returns true when the waiter is to be woken by wake().
   bool finish(std::uint32_t index);
   void wake();

@@ -289,8 +289,8 @@ def test_results_can_be_found_again(rc: ipp.Client) -> None:
     assert rc.get_result(result.msg_ids, block=True).get() == [12]
     assert rc.get_result(result).get(T) == [12]
     assert rc.get_result(-1).get(T) == 12
-    with pytest.raises(KeyError, match="nobody"):
-        rc.get_result("nobody")
+    with pytest.raises(ipp.RemoteError, match="nobody"):
+        rc.get_result("nobody").get(T)
 
 
 def test_waiting_for_everything(rc: ipp.Client) -> None:
@@ -329,7 +329,7 @@ def test_execute_raises_what_the_code_raised(rc: ipp.Client) -> None:
     with pytest.raises(ipp.CompositeError):
         result.get(T)
     assert result.wait_for_output(T)
-    assert [content["ename"] for content in result.error] == ["ZeroDivisionError"] * ENGINES
+    assert [failure.ename for failure in result.error] == ["ZeroDivisionError"] * ENGINES
 
 
 # ---- map ----------------------------------------------------------------------------------------

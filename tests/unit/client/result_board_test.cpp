@@ -44,11 +44,19 @@ void end_output(ResultBoard& board, const Request& request) {
   board.publish(actions, now);
 }
 
+std::vector<RequestNumber> numbers_of(const std::vector<StatePtr>& states) {
+  std::vector<RequestNumber> numbers;
+  for (const auto& state : states) {
+    numbers.push_back(state->number);
+  }
+  return numbers;
+}
+
 TEST(ResultBoardTest, NumbersCountUpAndMakeMsgIds) {
   ResultBoard board({}, "s_1_");
   EXPECT_EQ(add(board).msg_id(), "s_1_0");
   EXPECT_EQ(add(board).msg_id(), "s_1_1");
-  EXPECT_EQ(board.outstanding(), (std::vector<RequestNumber>{0, 1}));
+  EXPECT_EQ(numbers_of(board.outstanding()), (std::vector<RequestNumber>{0, 1}));
 }
 
 TEST(ResultBoardTest, ARequestSaysNothingOfItsReplyBeforeItIsDone) {
@@ -107,7 +115,7 @@ TEST(ResultBoardTest, OnlyTheLastFinishedRequestsAreKnownButHandlesStay) {
   EXPECT_EQ(board.find(0), nullptr);
   EXPECT_EQ(board.find(1), nullptr);
   EXPECT_NE(board.find(2), nullptr);
-  EXPECT_EQ(board.history(), (std::vector<RequestNumber>{2, 3}));
+  EXPECT_EQ(numbers_of(board.history()), (std::vector<RequestNumber>{2, 3}));
   EXPECT_EQ(requests[0].reply_content(), "{}");
   // Its output may still end, though the board has forgotten it.
   EXPECT_FALSE(requests[0].output_done());
@@ -189,6 +197,45 @@ TEST(CompletionsTest, TellsWhatFinishesInOrder) {
   EXPECT_EQ(completions.open(), 0U);
   EXPECT_TRUE(completions.next().empty());
   EXPECT_TRUE(completions.wait_all());
+}
+
+TEST(ResultBoardTest, ABroadcastHasOneRequestForEachEngine) {
+  ResultBoard board({}, "s_1_");
+  const Request before = add(board);
+  const auto states = board.add_broadcast("apply_request", std::vector<std::string>{"x", "y"}, now);
+  ASSERT_EQ(states.size(), 2U);
+  EXPECT_EQ(states[0]->msg_id(), "s_1_1_x");
+  EXPECT_EQ(states[1]->msg_id(), "s_1_1_y");
+  EXPECT_EQ(board.find(1, "y"), states[1]);
+  EXPECT_EQ(board.find(1, "z"), nullptr);
+  EXPECT_EQ(board.find(0, "x"), nullptr);
+  EXPECT_EQ(board.outstanding_count(), 3U);
+}
+
+TEST(ResultBoardTest, OnlyFinishedRequestsAreForgotten) {
+  ResultBoard board({}, "s_1_");
+  const Request request = add(board);
+  EXPECT_FALSE(board.forget(request.number()));
+  complete(board, request);
+  EXPECT_TRUE(board.forget(request.number()));
+  EXPECT_FALSE(board.forget(request.number()));
+  EXPECT_EQ(board.find(request.number()), nullptr);
+  end_output(board, request);  // is still expected
+  EXPECT_TRUE(request.output_done());
+}
+
+TEST(CompletionsTest, RequestsMayBeAddedAtAnyTime) {
+  ResultBoard board({}, "s_1_");
+  Completions completions;
+  EXPECT_TRUE(completions.next(0s).empty());
+  const Request early = add(board);
+  const Request late = add(board);
+  completions.add(early, 7);
+  complete(board, early);
+  EXPECT_EQ(completions.next(10s), std::vector<std::uint32_t>{7});
+  complete(board, late);
+  completions.add(late, 8);
+  EXPECT_EQ(completions.next(10s), std::vector<std::uint32_t>{8});
 }
 
 TEST(CompletionsTest, AnEmptySetIsComplete) {

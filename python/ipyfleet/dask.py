@@ -1,0 +1,84 @@
+"""Engines as workers of dask: `Client.become_dask`."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .connection import Targets
+
+__all__ = ["start", "stop"]
+
+# The dask schedulers that clients of this process have started here.
+_schedulers: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+
+# ---- functions that run on engines --------------------------------------------------------------
+# Engines run functions of these names in the event loop that the workers need.
+
+
+def become_dask_worker(address: str, nanny: bool, options: Any) -> None:
+    import asyncio
+
+    from distributed import Nanny, Worker
+    from IPython import get_ipython
+
+    ip = get_ipython()
+    if getattr(ip.kernel, "distributed_worker", None) is None:
+        worker = (Nanny if nanny else Worker)(address, **options)
+        ip.kernel.distributed_worker = worker
+        ip.user_ns.update(dask_worker=worker, distributed_worker=worker)
+        ip.kernel.dask_start = asyncio.ensure_future(worker.start())
+
+
+def stop_distributed_worker() -> None:
+    import asyncio
+
+    from IPython import get_ipython
+
+    ip = get_ipython()
+    worker = getattr(ip.kernel, "distributed_worker", None)
+    if worker is not None:
+        ip.kernel.distributed_worker = None
+        for name in ("dask_worker", "distributed_worker"):
+            ip.user_ns.pop(name, None)
+        ip.kernel.dask_stop = asyncio.ensure_future(worker.close())
+
+
+for _function in (become_dask_worker, stop_distributed_worker):
+    _function.__module__ = "ipyparallel.util"
+    _function.__annotations__ = {}
+
+
+def start(
+    client: Any,
+    targets: Targets,
+    port: int,
+    nanny: bool,
+    scheduler_args: Mapping[str, Any] | None,
+    worker_args: Mapping[str, Any],
+) -> Any:
+    """Start a scheduler in this process and workers on engines; see `Client.become_dask`."""
+    import distributed
+
+    if client not in _schedulers:
+        options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": None}
+        options |= dict(scheduler_args or {})
+        _schedulers[client] = distributed.LocalCluster(
+            n_workers=0, processes=False, scheduler_port=port, silence_logs=40, **options
+        )
+    address = _schedulers[client].scheduler_address
+    options = {"nthreads": 1, **worker_args}
+    client.direct_view(targets).apply_sync(become_dask_worker, address, nanny, options)
+    return distributed.Client(address)
+
+
+def stop(client: Client, targets: Targets) -> None:
+    """End the workers and the scheduler of a client; see `Client.stop_dask`."""
+    client.direct_view(targets).apply_sync(stop_distributed_worker)
+    cluster = _schedulers.pop(client, None)
+    if cluster is not None:
+        cluster.close()
