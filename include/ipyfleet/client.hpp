@@ -71,8 +71,8 @@ class Client {
   /// Calls a pickled function on an engine, or on any engine when `engine_uuid` is empty. The
   /// buffers are opaque here; their layout is that of ipyfleet.serialize.pack_apply_message.
   Request apply(std::string_view engine_uuid, std::span<const Buffer> buffers);
-  /// Sends one message to several engines by way of the broadcast schedulers. `spec.metadata` has to
-  /// name the same engines under "targets"; route and engine_uuid of `spec` do not count.
+  /// Sends one message to several engines by way of the broadcast schedulers. `spec.metadata` has
+  /// to name the same engines under "targets"; route and engine_uuid of `spec` do not count.
   /// @return one request for each engine, in the order of `engine_uuids`.
   std::vector<Request> broadcast(const RequestSpec& spec,
                                  std::span<const std::string> engine_uuids);

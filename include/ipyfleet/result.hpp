@@ -92,7 +92,7 @@ class Completions {
   /// What to wait for.
   enum class Until { result, output };
 
-  explicit Completions(std::span<const Request> requests = {}, Until until = Until::result);
+  explicit Completions(std::span<const Request> requests, Until until = Until::result);
   Completions(Completions&&) noexcept;
   Completions& operator=(Completions&&) noexcept;
   Completions(const Completions&) = delete;

@@ -117,8 +117,8 @@ py::tuple outputs_of(const Request& request, std::size_t first) {
   const py::list items(outputs.items.size());
   for (std::size_t i = 0; i < outputs.items.size(); ++i) {
     Output& output = outputs.items[i];
-    items[i] = py::make_tuple(output.type, to_bytes(output.content),
-                              to_list(std::move(output.buffers)));
+    items[i] =
+        py::make_tuple(output.type, to_bytes(output.content), to_list(std::move(output.buffers)));
   }
   return py::make_tuple(items, outputs.truncated);
 }

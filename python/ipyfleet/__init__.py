@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .balancedview import (
         LoadBalancedView,
     )
+    from .bindkernel import (
+        bind_kernel,
+    )
     from .broadcastview import (
         BroadcastView,
     )
@@ -83,15 +86,12 @@ if TYPE_CHECKING:
     from .joblib import (
         register_joblib_backend,
     )
-    from .bindkernel import (
-        bind_kernel,
-    )
     from .lazymap import (
         LazyMapIterator,
     )
     from .magics import (
-        load_ipython_extension,
-        unload_ipython_extension,
+        load_ipython_extension,  # noqa: F401 - found by name
+        unload_ipython_extension,  # noqa: F401
     )
     from .mapresult import (
         AsyncMapResult,

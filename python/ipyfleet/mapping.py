@@ -54,10 +54,10 @@ class Map:
             return list(islice(seq, low, high))
 
     def joinPartitions(self, listOfPartitions: list[Any]) -> Any:  # noqa: N802, N803
-        """Join parts: arrays to an array, lists and tuples to a list; else the list of parts."""
+        """Join parts: arrays to an array, sequences to a list; else return the list of parts."""
         if listOfPartitions and all(is_array(part) and part.ndim for part in listOfPartitions):
             return self._join_arrays(listOfPartitions)
-        if all(isinstance(part, list | tuple) for part in listOfPartitions):
+        if all(isinstance(part, list | tuple | range) for part in listOfPartitions):
             return self._join_lists(listOfPartitions)
         return listOfPartitions
 

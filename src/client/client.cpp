@@ -115,7 +115,8 @@ class Client::Impl {
   std::vector<Request> broadcast(const RequestSpec& spec, std::span<const std::string> uuids) {
     check_process();
     if (found.info.broadcast.empty()) {
-      throw ClientError(ClientErrorCode::unsupported, "this controller has no broadcast schedulers");
+      throw ClientError(ClientErrorCode::unsupported,
+                        "this controller has no broadcast schedulers");
     }
     if (uuids.empty() || spec.type.empty()) {
       throw ClientError(ClientErrorCode::invalid_argument,

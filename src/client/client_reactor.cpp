@@ -50,8 +50,8 @@ struct ClientReactor::Network {
       connect_to(broadcast, connection, info.broadcast.front());
     }
     poller.add_fd(wakeup.fd());
-    for (const Channel channel : {Channel::query, Channel::mux, Channel::task, Channel::broadcast,
-                                  Channel::control}) {
+    for (const Channel channel :
+         {Channel::query, Channel::mux, Channel::task, Channel::broadcast, Channel::control}) {
       Socket& socket = socket_of(channel);
       inlets.push_back({channel, &socket, poller.add(socket)});
     }
@@ -260,8 +260,10 @@ void ClientReactor::act() {
       }
     } else if (const auto* complete = std::get_if<CompleteRequest>(&action)) {
       unanswered_.erase(complete->number);
+      reader_.end_broadcast_part(complete->number);
     } else if (const auto* fail = std::get_if<FailRequest>(&action)) {
       unanswered_.erase(fail->number);
+      reader_.end_broadcast_part(fail->number);
     } else if (const auto* output = std::get_if<EndOutput>(&action)) {
       reader_.end_broadcast_part(output->number);
     } else if (const auto* close = std::get_if<CloseClient>(&action)) {

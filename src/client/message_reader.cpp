@@ -86,17 +86,21 @@ void MessageReader::expect_broadcast(RequestNumber number,
                                      const std::vector<BroadcastPart>& parts) {
   for (const auto& part : parts) {
     std::string id = std::to_string(number) + "_" + part.target;
-    broadcast_ids_.emplace(part.number, id);
+    broadcast_ids_.emplace(part.number, PartId{.id = id});
     broadcast_parts_.emplace(std::move(id), part.number);
   }
 }
 
 void MessageReader::end_broadcast_part(RequestNumber part) {
   const auto found = broadcast_ids_.find(part);
-  if (found != broadcast_ids_.end()) {
-    broadcast_parts_.erase(found->second);
-    broadcast_ids_.erase(found);
+  if (found == broadcast_ids_.end()) {
+    return;
   }
+  if (!std::exchange(found->second.half_done, true)) {
+    return;
+  }
+  broadcast_parts_.erase(found->second.id);
+  broadcast_ids_.erase(found);
 }
 
 Read MessageReader::read_reply(Channel channel, Frames frames) {

@@ -29,7 +29,7 @@ class MessageReader {
   /// Replies and outputs of a broadcast have ids of their own, made of its number and the uuid of
   /// the engine; from now on they belong to the requests of its parts.
   void expect_broadcast(RequestNumber number, const std::vector<BroadcastPart>& parts);
-  /// The part has its reply and all of its output.
+  /// The part has its reply or all of its output; after both of them its id is forgotten.
   void end_broadcast_part(RequestNumber part);
   /// From the query, mux, task, broadcast and control sockets.
   Read read_reply(Channel channel, Frames frames);
@@ -48,9 +48,12 @@ class MessageReader {
   std::string prefix_;
   ReplayGuard guard_;
   HeaderReader headers_;
-  /// By what follows the prefix in the id, and back.
-  std::unordered_map<std::string, RequestNumber> broadcast_parts_;
-  std::unordered_map<RequestNumber, std::string> broadcast_ids_;
+  struct PartId {
+    std::string id{};  ///< what follows the prefix
+    bool half_done{false};
+  };
+  std::unordered_map<std::string, RequestNumber> broadcast_parts_;  ///< by PartId::id
+  std::unordered_map<RequestNumber, PartId> broadcast_ids_;
 };
 
 }  // namespace ipf::client

@@ -224,5 +224,24 @@ TEST(MessageReaderTest, OutputForOtherClientsAndWelcomesWithoutTopicAreIgnored) 
   expect_error(ends.reader.read_output(garbage.finish()), ErrorCode::malformed);
 }
 
+TEST(MessageReaderTest, RepliesAndOutputOfABroadcastBelongToItsParts) {
+  Ends ends;
+  const std::string metadata = R"({"status": "ok", "engine": "y"})";
+  const std::string ok = R"({"status": "ok"})";
+  expect_nothing(ends.reader.read_reply(Channel::broadcast, ends.reply(ok, metadata, "5_y")));
+  ends.reader.expect_broadcast(5, {{.number = 6, .target = "x"}, {.number = 7, .target = "y"}});
+  const auto take = [&](std::string_view id) {
+    return ends.reader.read_reply(Channel::broadcast, ends.reply(ok, metadata, id));
+  };
+  EXPECT_EQ(expect_event<ReplyArrived>(take("5_x")).number, 6U);
+  EXPECT_EQ(expect_event<ReplyArrived>(take("5_y")).number, 7U);
+  expect_nothing(take("5_z"));
+  ends.reader.end_broadcast_part(7);  // its output may have ended before its reply comes
+  EXPECT_EQ(expect_event<ReplyArrived>(take("5_y")).number, 7U);
+  ends.reader.end_broadcast_part(7);
+  expect_nothing(take("5_y"));
+  EXPECT_EQ(expect_event<ReplyArrived>(take("5_x")).number, 6U);
+}
+
 }  // namespace
 }  // namespace ipf::client

@@ -226,7 +226,7 @@ TEST(ResultBoardTest, OnlyFinishedRequestsAreForgotten) {
 
 TEST(CompletionsTest, RequestsMayBeAddedAtAnyTime) {
   ResultBoard board({}, "s_1_");
-  Completions completions;
+  Completions completions(std::span<const Request>{});
   EXPECT_TRUE(completions.next(0s).empty());
   const Request early = add(board);
   const Request late = add(board);
