@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
@@ -19,6 +20,8 @@ Jobs: TypeAlias = "str | int | AsyncResult | Iterable[str | int | AsyncResult]"
 
 # The hub answers at once unless it has a backlog; then this is how long one may have to wait.
 HUB_TIMEOUT = 60.0
+# How long a call may take to reach the task scheduler.
+_ON_THE_WAY_S = 1.0
 _DATES = ("submitted", "started", "completed", "received")
 
 
@@ -265,7 +268,16 @@ class HubQueries:
         ids: list[str] = []
         for job in as_list(msg_ids):
             ids += msg_ids_of(self.history[job] if isinstance(job, int) else job)
-        return self._ask_hub("explain_request", {"msg_ids": ids})[0]["explanations"]
+        end = time.monotonic() + _ON_THE_WAY_S
+        while True:
+            found = self._ask_hub("explain_request", {"msg_ids": ids})[0]["explanations"]
+            unknown = [msg_id for msg_id in found if found[msg_id]["state"] == "unknown"]
+            requests = map(self.connection.native.find, unknown)
+            # The question takes another way than the calls, and may overtake them.
+            coming = any(each and not each.done and not each.target for each in requests)
+            if not coming or time.monotonic() > end:
+                return found
+            time.sleep(0.02)
 
     # ---- results ------------------------------------------------------------------------------
 
