@@ -22,17 +22,19 @@ constexpr const char* examples = R"(Examples:
   ipcontroller --scheme=lru --hwm=2             another scheduling scheme, two tasks an engine at once
   ipcontroller --cluster-id=big --profile=mpi   a second cluster beside the first
 
+SIGUSR1 writes the figures of its queues to the log.
+
 The files that engines and clients need appear in <profile>/security when everything listens.
 Exit status: 0 stopped by a signal or a client, 1 it could not start or failed, 2 wrong command line.)";
 
 int serve(const ipf::ControllerOptions& options, ipf::Log& log) {
-  ipf::block_signals({SIGINT, SIGTERM, SIGHUP});
+  ipf::block_signals({SIGINT, SIGTERM, SIGHUP, SIGUSR1});
   std::signal(SIGPIPE, SIG_IGN);
   // About 40 for itself, and 8 for an engine, 6 for a client.
   if (const auto files = ipf::raise_descriptor_limit(64); !files) {
     return ipf::complain("ipcontroller", files.error());
   }
-  const ipf::SignalFd signals({SIGINT, SIGTERM, SIGHUP});
+  const ipf::SignalFd signals({SIGINT, SIGTERM, SIGHUP, SIGUSR1});
   const auto controller = ipf::Controller::start(options, log);
   if (!controller) {
     const int status = ipf::complain("ipcontroller", controller.error());
@@ -40,10 +42,17 @@ int serve(const ipf::ControllerOptions& options, ipf::Log& log) {
   }
   std::array<pollfd, 2> waiting{pollfd{signals.fd(), POLLIN, 0},
                                 pollfd{(*controller)->finished_fd(), POLLIN, 0}};
-  while (poll(waiting.data(), waiting.size(), -1) < 0 && errno == EINTR) {
-  }
-  if (const int signal = signals.take(); signal != 0) {
-    log.info(std::string("stopping on SIG") + sigabbrev_np(signal));
+  for (bool go_on = true; go_on;) {
+    if (poll(waiting.data(), waiting.size(), -1) < 0 && errno == EINTR) {
+      continue;
+    }
+    const int signal = signals.take();
+    go_on = signal == SIGUSR1;
+    if (go_on) {
+      (*controller)->log_status();
+    } else if (signal != 0) {
+      log.info(std::string("stopping on SIG") + sigabbrev_np(signal));
+    }
   }
   return (*controller)->failed() ? EXIT_FAILURE : EXIT_SUCCESS;
 }

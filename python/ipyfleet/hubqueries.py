@@ -246,6 +246,19 @@ class HubQueries:
         status = {int(key) if key.isdigit() else key: value for key, value in answer.items()}
         return status[ids[0]] if ids and isinstance(targets, int) else status
 
+    def controller_status(self) -> dict[str, Any]:
+        """Return the controller's figures: uptime, memory, engines, and what each queue has done.
+
+        Returns
+        -------
+        dict
+            ``"uptime"`` and ``"cpu"`` in seconds, ``"resident_bytes"``, the numbers of
+            ``"engines"`` and of ``"pending"`` tasks, ``"store"``, and under ``"queues"`` for each
+            queue its messages and bytes in and out, what was rejected and why, and how many
+            requests are open. The guide's page on troubleshooting explains them.
+        """
+        return self._ask_hub("status_request", {})[0]
+
     def explain(self, msg_ids: Jobs) -> dict[str, dict[str, str]]:
         """Return why load-balanced calls are where they are: what they wait for, where they run.
 

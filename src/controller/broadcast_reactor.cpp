@@ -69,10 +69,8 @@ std::string with_targets(const Json& metadata, const std::vector<BroadcastTarget
 
 }  // namespace
 
-BroadcastReactor::BroadcastReactor(const NetLimits& limits,
-                                   const Signer& signer,
-                                   HubMailbox& hub,
-                                   Log& log)
+BroadcastReactor::BroadcastReactor(
+    const NetLimits& limits, const Signer& signer, SeenSignatures& seen, HubMailbox& hub, Log& log)
     : log_(log),
       signer_(signer),
       hub_(hub),
@@ -89,6 +87,7 @@ BroadcastReactor::BroadcastReactor(const NetLimits& limits,
             undeliverable_.push_back({.original_msg_id = msg_id, .engine_uuid = uuid});
           }),
       writer_(signer),
+      replays_(seen),
       rejections_(log, "broadcast") {}
 
 void BroadcastReactor::run(const std::stop_token& stop) {
@@ -104,6 +103,13 @@ void BroadcastReactor::run(const std::stop_token& stop) {
     retry();
     clients_.check_deadlines(now_);
     engines_.check_deadlines(now_);
+    board_.write({.clients = clients_.traffic(),
+                  .engines = engines_.traffic(),
+                  .rejected = rejections_.counts(),
+                  .open = machine_.open_calls(),
+                  .open_bytes = machine_.open_bytes(),
+                  .finished = finished_,
+                  .failed = failed_});
     hub_.flush(now_);  // first: who has an answer may ask the hub about it at once
     engines_.flush();
     clients_.flush();
@@ -262,6 +268,7 @@ void BroadcastReactor::perform(SendLegs& action) {
 }
 
 void BroadcastReactor::perform(ForwardLeg& action) {
+  ++finished_;
   const std::array<std::string_view, 1> route{action.request.identity(0)};
   clients_.send(route, action.reply.frames(), action.reply.identity_count());
   note_reply(LegWriter::msg_id(action.msg_id, action.engine_uuid), action.engine_uuid,
@@ -269,6 +276,7 @@ void BroadcastReactor::perform(ForwardLeg& action) {
 }
 
 void BroadcastReactor::perform(FailLeg& action) {
+  ++failed_;
   const bool prepared = writer_.prepare(action.request).has_value();
   IPF_CHECK(prepared);
   writer_.set_coalesced(0);
@@ -293,6 +301,7 @@ void BroadcastReactor::perform(FailLeg& action) {
 }
 
 void BroadcastReactor::perform(SendCoalesced& action) {
+  ++(action.failure ? failed_ : finished_);
   const std::array<std::string_view, 1> route{action.request.identity(0)};
   Json metadata = Json::object();
   std::string content = "{\"status\": \"ok\"}";

@@ -8,6 +8,7 @@
 #include "controller/engine_outbox.hpp"
 #include "controller/hub_link.hpp"
 #include "controller/leg_writer.hpp"
+#include "controller/queue_figures.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
 #include "net/io_loop.hpp"
@@ -26,11 +27,17 @@ namespace ipf {
 /// coalescing call as one task.
 class BroadcastReactor {
  public:
-  BroadcastReactor(const NetLimits& limits, const Signer& signer, HubMailbox& hub, Log& log);
+  BroadcastReactor(const NetLimits& limits,
+                   const Signer& signer,
+                   SeenSignatures& seen,
+                   HubMailbox& hub,
+                   Log& log);
 
   [[nodiscard]] ZmtpRouter& clients() { return clients_; }
   [[nodiscard]] ZmtpRouter& engines() { return engines_; }
   [[nodiscard]] RelayMailbox& commands() { return commands_; }
+  /// As of the last round; any thread.
+  [[nodiscard]] QueueFigures figures() const { return board_.read(); }
 
   void run(const std::stop_token& stop);
   void wake() { wakeup_.signal(); }
@@ -68,6 +75,9 @@ class BroadcastReactor {
   HeaderReader reader_;
   ReplayGuard replays_;
   RejectionLog rejections_;
+  std::uint64_t finished_{};
+  std::uint64_t failed_{};
+  QueueBoard board_;
   BroadcastActions actions_;
   std::vector<RelayCommand> taken_;
   std::vector<LegUndeliverable> undeliverable_;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -66,10 +67,10 @@ struct Controller::Parts {
         lock(std::move(held)),
         signer(std::move(keyed)),
         context(1, options.net),
-        hub(context, signer, hub_options(options), std::move(records), log),
-        tasks(options.net, signer, task_options(options), hub.inbox(), log),
-        relays(context, signer, hub.inbox(), log),
-        broadcasts(options.net, signer, hub.inbox(), log),
+        hub(context, signer, seen, hub_options(options), std::move(records), log),
+        tasks(options.net, signer, seen, task_options(options), hub.inbox(), log),
+        relays(context, signer, seen, hub.inbox(), log),
+        broadcasts(options.net, signer, seen, hub.inbox(), log),
         crew(log) {}
 
   Result<void> listen(ConnectionInfo client, ConnectionInfo engine);
@@ -87,6 +88,7 @@ struct Controller::Parts {
   Log& log;
   InstanceLock lock;
   Signer signer;
+  SeenSignatures seen{};
   NetContext context;
   HubReactor hub;
   TaskReactor tasks;
@@ -172,6 +174,10 @@ Result<void> Controller::Parts::listen(ConnectionInfo client, ConnectionInfo eng
   IPF_TRY(bind(relays.iopub_clients(), client_ip, client_ports, client.iopub));
   IPF_TRY(bind(hub.notification(), client_ip, client_ports, client.notification));
   IPF_TRY(bind(broadcasts.clients(), client_ip, client_ports, client.broadcast[0]));
+  for (const Socket* socket : {&hub.registration(), &hub.notification(), &hub.hb_ping(),
+                               &hub.hb_pong(), &relays.iopub_clients(), &relays.iopub_engines()}) {
+    hub.relief().watch(*socket);
+  }
   IPF_TRY(open_journal());
   connect_threads();
   IPF_TRY(restore_engines());
@@ -242,7 +248,16 @@ void Controller::Parts::connect_threads() {
              relays.commands().push(command);
              broadcasts.commands().push(command);
            },
-       .stop_controller = [this] { crew.finish(); }});
+       .stop_controller = [this] { crew.finish(); },
+       .queues =
+           [this] {
+             return std::vector<std::pair<std::string_view, QueueFigures>>{
+                 {"task", tasks.figures()},
+                 {"mux", relays.mux().figures()},
+                 {"control", relays.control().figures()},
+                 {"broadcast", broadcasts.figures()},
+                 {"iopub", relays.output_figures()}};
+           }});
   tasks.connect([this](RelayCommand command) { relays.commands().push(std::move(command)); });
   relays.connect([this](TaskCommand command) { tasks.commands().push(std::move(command)); });
 }
@@ -277,6 +292,10 @@ Controller::~Controller() {
 
 int Controller::finished_fd() const {
   return parts_->crew.finished_fd();
+}
+
+void Controller::log_status() {
+  parts_->hub.log_status();
 }
 
 bool Controller::failed() const {

@@ -69,6 +69,8 @@ class Controller {
 
   /// Readable when the controller wants to end: a client asked for it, or a thread failed.
   [[nodiscard]] int finished_fd() const;
+  /// One line with the figures that a status_request gets, in the log.
+  void log_status();
   /// True when a thread failed.
   [[nodiscard]] bool failed() const;
 

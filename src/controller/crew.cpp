@@ -1,6 +1,7 @@
 #include "controller/crew.hpp"
 
 #include <exception>
+#include <new>
 #include <utility>
 
 namespace ipf {
@@ -19,6 +20,8 @@ void Crew::start(std::string name,
       if (!stop_.stop_requested()) {
         fail("it ended by itself");
       }
+    } catch (const std::bad_alloc&) {
+      fail("out of memory; see --backlog, --spill-above and the limits of the database");
     } catch (const std::exception& error) {
       fail(error.what());
     } catch (...) {

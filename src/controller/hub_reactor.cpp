@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "controller/status_report.hpp"
 #include "core/text.hpp"
 #include "protocol/connection_file.hpp"
 
@@ -23,6 +24,7 @@ constexpr int notifications_max = 100'000;
 
 HubReactor::HubReactor(NetContext& context,
                        const Signer& signer,
+                       SeenSignatures& seen,
                        const Options& options,
                        std::unique_ptr<Store> store,
                        Log& log)
@@ -34,10 +36,12 @@ HubReactor::HubReactor(NetContext& context,
       notification_(context, SocketKind::pub, {.send_hwm = notifications_max}),
       hb_ping_(context, SocketKind::xpub, {.verbose = true}),
       hb_pong_(context, SocketKind::router, {}),
+      relief_(log),
       inbox_(mailbox_capacity, [this] { wakeup_.signal(); }),
       answers_(options.hub.queries.questions_max + 1, [this] { wakeup_.signal(); }),
       machine_(options.hub, *store_),
       hearts_(options.hearts, steady_now()),
+      replays_(seen),
       session_(new_session_id(), user_name(), signer),
       rejections_(log, "hub") {}
 
@@ -63,16 +67,24 @@ void HubReactor::run(const std::stop_token& stop) {
   const auto pongs = poller.add(hb_pong_);
   const auto subscriptions = poller.add(hb_ping_);
   const auto wakeup = poller.add_fd(wakeup_.fd());
+  const auto connecting = poller.add_fd(relief_.fd());
   store_->start([this](StoreAnswered answered) { answers_.push(std::move(answered)); });
   while (!stop.stop_requested()) {
     now_ = steady_now();
-    poller.wait(now_, std::min({machine_.next_deadline(), hearts_.next_deadline(), retry_at_}));
+    poller.wait(now_, std::min({machine_.next_deadline(), hearts_.next_deadline(), retry_at_,
+                                relief_.next_deadline()}));
     now_ = steady_now();
     wall_ = wall_now();
     if (poller.ready(wakeup)) {
       wakeup_.drain();
     }
+    if (poller.ready(connecting) || relief_.next_deadline() <= now_) {
+      relief_.look(now_);
+    }
     take_inbox();  // before questions: their answers must know all that has happened
+    if (status_wanted_.exchange(false)) {
+      log_.info("status::" + dump_json(status()));
+    }
     if (poller.ready(requests)) {
       receive_requests();
     }
@@ -284,6 +296,29 @@ void HubReactor::perform(SaveEngineState& action) {
 
 void HubReactor::perform(StopController& /*action*/) const {
   links_.stop_controller();
+}
+
+void HubReactor::perform(ReportStatus& action) {
+  Json content = status();
+  content["status"] = "ok";
+  SendHubReply reply{.request = std::move(action.request),
+                     .msg_type = "status_reply",
+                     .content = dump_json(content)};
+  perform(reply);
+}
+
+Json HubReactor::status() const {
+  StatusReport report{.uptime = now_ - started_,
+                      .process = process_usage(),
+                      .hub = machine_.figures(),
+                      .store_name = store_->name(),
+                      .store = store_->figures(),
+                      .queues = links_.queues()};
+  report.queues.emplace_back("registration", QueueFigures{.clients = registration_.traffic(),
+                                                          .rejected = rejections_.counts()});
+  report.queues.emplace_back("notification", QueueFigures{.clients = notification_.traffic()});
+  report.queues.emplace_back("heartbeat", QueueFigures{.engines = hb_pong_.traffic()});
+  return status_json(report);
 }
 
 void HubReactor::perform(WriteLog& action) {

@@ -1,17 +1,22 @@
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "controller/queue_figures.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
 #include "hub/heartbeat_machine.hpp"
 #include "hub/hub_machine.hpp"
+#include "net/accept_relief.hpp"
 #include "net/poller.hpp"
 #include "net/socket.hpp"
 #include "net/wakeup.hpp"
@@ -35,10 +40,13 @@ class HubReactor {
     std::function<void(TaskCommand)> to_tasks{};
     std::function<void(RelayCommand)> to_relays{};
     std::function<void()> stop_controller{};
+    /// What the other threads have done.
+    std::function<std::vector<std::pair<std::string_view, QueueFigures>>()> queues{};
   };
 
   HubReactor(NetContext& context,
              const Signer& signer,
+             SeenSignatures& seen,
              const Options& options,
              std::unique_ptr<Store> store,
              Log& log);
@@ -51,6 +59,8 @@ class HubReactor {
   [[nodiscard]] Socket& hb_ping() { return hb_ping_; }
   [[nodiscard]] Socket& hb_pong() { return hb_pong_; }
   [[nodiscard]] const char* store_name() const { return store_->name(); }
+  /// For all of libzmq's sockets that listen; run() looks after them.
+  [[nodiscard]] AcceptRelief& relief() { return relief_; }
   [[nodiscard]] HubMailbox& inbox() { return inbox_; }
   void connect(Links links) { links_ = std::move(links); }
 
@@ -58,6 +68,11 @@ class HubReactor {
   Result<void> restore();
   void run(const std::stop_token& stop);
   void wake() { wakeup_.signal(); }
+  /// Writes the figures that a status_request gets to the log; any thread.
+  void log_status() {
+    status_wanted_ = true;
+    wake();
+  }
 
  private:
   void receive_requests();
@@ -79,6 +94,8 @@ class HubReactor {
   void perform(ResubmitTask& action) const;
   void perform(SaveEngineState& action);
   void perform(StopController& action) const;
+  void perform(ReportStatus& action);
+  [[nodiscard]] Json status() const;
   void perform(WriteLog& action);
 
   const Signer& signer_;
@@ -90,6 +107,7 @@ class HubReactor {
   Socket notification_;
   Socket hb_ping_;
   Socket hb_pong_;
+  AcceptRelief relief_;
   Wakeup wakeup_;
   HubMailbox inbox_;
   Mailbox<StoreAnswered> answers_;  ///< holds as many as there can be questions: nobody waits at it
@@ -103,6 +121,8 @@ class HubReactor {
   std::vector<HubEvent> taken_;
   std::vector<StoreAnswered> answered_;
   TimePoint retry_at_{TimePoint::never()};  ///< when the store had no room
+  std::atomic<bool> status_wanted_{false};
+  const TimePoint started_{steady_now()};
   TimePoint now_{};
   WallTime wall_{};
 };

@@ -24,8 +24,12 @@ std::string reply_type(std::string_view request_type) {
 
 }  // namespace
 
-PairRelay::PairRelay(
-    IoLoop& loop, const Signer& signer, Options options, Session& session, Log& log)
+PairRelay::PairRelay(IoLoop& loop,
+                     const Signer& signer,
+                     SeenSignatures& seen,
+                     Options options,
+                     Session& session,
+                     Log& log)
     : signer_(signer),
       options_(std::move(options)),
       session_(session),
@@ -46,6 +50,7 @@ PairRelay::PairRelay(
             }
           }),
       open_(options_.open),
+      replays_(seen),
       rejections_(log, options_.name) {}
 
 void PairRelay::engine_announced(const std::string& uuid) {
@@ -149,6 +154,7 @@ void PairRelay::answer_unknown(const Message& request, std::string_view msg_type
 void PairRelay::answer(const Message& request,
                        std::string_view msg_type,
                        const RemoteFailure& failure) {
+  ++failed_;
   const std::string engine(request.identity(1));
   const std::array<std::string_view, 2> route{request.identity(0), engine};
   const std::string type = reply_type(msg_type);
@@ -181,6 +187,7 @@ void PairRelay::receive_replies(TimePoint now, std::vector<HubEvent>& to_hub) {
                        engines_.peer_address((*frames)[0]));
       continue;
     }
+    ++finished_;
     const std::array<std::string_view, 2> route{reply->identity(1), reply->identity(0)};
     const bool sent =
         clients_.send(route, reply->frames(), reply->identity_count()) == SendResult::sent;
@@ -221,8 +228,20 @@ void PairRelay::flush(TimePoint now) {
   routes_.look_around(now);
   clients_.check_deadlines(now);
   engines_.check_deadlines(now);
+  write_figures();
   engines_.flush();
   clients_.flush();
+}
+
+void PairRelay::write_figures() {
+  board_.write({.clients = clients_.traffic(),
+                .engines = engines_.traffic(),
+                .rejected = rejections_.counts(),
+                .open = open_.count(),
+                .open_bytes = open_.bytes(),
+                .running = open_.count(),
+                .finished = finished_,
+                .failed = failed_});
 }
 
 TimePoint PairRelay::next_deadline(TimePoint now) const {

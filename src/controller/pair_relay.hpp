@@ -9,6 +9,7 @@
 
 #include "controller/client_routes.hpp"
 #include "controller/engine_outbox.hpp"
+#include "controller/queue_figures.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
 #include "net/zmtp_router.hpp"
@@ -36,7 +37,12 @@ class PairRelay {
     OpenRequests::Options open{};
   };
 
-  PairRelay(IoLoop& loop, const Signer& signer, Options options, Session& session, Log& log);
+  PairRelay(IoLoop& loop,
+            const Signer& signer,
+            SeenSignatures& seen,
+            Options options,
+            Session& session,
+            Log& log);
 
   [[nodiscard]] ZmtpRouter& clients() { return clients_; }
   [[nodiscard]] ZmtpRouter& engines() { return engines_; }
@@ -56,6 +62,8 @@ class PairRelay {
   /// Sends what was written since the last time. Once a round.
   void flush(TimePoint now);
   [[nodiscard]] TimePoint next_deadline(TimePoint now) const;
+  /// As of the last flush(); any thread.
+  [[nodiscard]] QueueFigures figures() const { return board_.read(); }
 
  private:
   void route(TimePoint now, Message request, std::vector<HubEvent>& to_hub);
@@ -63,6 +71,7 @@ class PairRelay {
   bool note_open(TimePoint now, const Message& request, const HeaderView& header);
   [[nodiscard]] bool is_awaited(const Message& reply, const HeaderView& parent);
   void forget_retired(TimePoint now);
+  void write_figures();
   void answer_unknown(const Message& request, std::string_view msg_type);
   void answer(const Message& request, std::string_view msg_type, const RemoteFailure& failure);
 
@@ -79,6 +88,9 @@ class PairRelay {
   HeaderReader reader_;
   ReplayGuard replays_;
   RejectionLog rejections_;
+  std::uint64_t finished_{};
+  std::uint64_t failed_{};
+  QueueBoard board_;
 };
 
 }  // namespace ipf

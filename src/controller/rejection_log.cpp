@@ -7,7 +7,13 @@ void RejectionLog::note(TimePoint now,
                         const Error& error,
                         std::string_view peer) {
   constexpr Duration pause = std::chrono::seconds(10);
-  ++count_;
+  if (error.code == ErrorCode::bad_signature) {
+    ++counts_.bad_signatures;
+  } else if (error.code == ErrorCode::replayed) {
+    ++counts_.replays;
+  } else {
+    ++counts_.malformed;
+  }
   if (now < quiet_until_) {
     ++silent_;
     return;

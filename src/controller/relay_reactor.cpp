@@ -31,13 +31,18 @@ constexpr int outputs_max = 100'000;
 
 }  // namespace
 
-RelayReactor::RelayReactor(NetContext& context, const Signer& signer, HubMailbox& hub, Log& log)
+RelayReactor::RelayReactor(
+    NetContext& context, const Signer& signer, SeenSignatures& seen, HubMailbox& hub, Log& log)
     : signer_(signer),
       hub_(hub),
       session_(new_session_id(), user_name(), signer),
-      mux_(
-          loop_, signer, {.name = "mux", .recorded = true, .net = context.limits()}, session_, log),
-      control_(loop_, signer, {.name = "control", .net = context.limits()}, session_, log),
+      mux_(loop_,
+           signer,
+           seen,
+           {.name = "mux", .recorded = true, .net = context.limits()},
+           session_,
+           log),
+      control_(loop_, signer, seen, {.name = "control", .net = context.limits()}, session_, log),
       iopub_clients_(context, SocketKind::xpub, {.verbose = true, .send_hwm = outputs_max}),
       iopub_engines_(context, SocketKind::sub),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
@@ -71,6 +76,10 @@ void RelayReactor::run(const std::stop_token& stop) {
     mux_.receive_requests(now, hub_.events());
     mux_.retry(now);
     control_.retry(now);
+    board_.write({.clients = iopub_clients_.traffic(),
+                  .engines = iopub_engines_.traffic(),
+                  .rejected = rejected_outputs_.counts(),
+                  .waiting = held_.size()});
     hub_.flush(now);  // first: who has an answer may ask the hub about it at once
     control_.flush(now);
     mux_.flush(now);

@@ -27,13 +27,16 @@ namespace ipf {
 /// of each message that it records, never a copy.
 class RelayReactor {
  public:
-  RelayReactor(NetContext& context, const Signer& signer, HubMailbox& hub, Log& log);
+  RelayReactor(
+      NetContext& context, const Signer& signer, SeenSignatures& seen, HubMailbox& hub, Log& log);
 
   [[nodiscard]] PairRelay& mux() { return mux_; }
   [[nodiscard]] PairRelay& control() { return control_; }
   [[nodiscard]] Socket& iopub_clients() { return iopub_clients_; }
   [[nodiscard]] Socket& iopub_engines() { return iopub_engines_; }
   [[nodiscard]] RelayMailbox& commands() { return commands_; }
+  /// Of iopub, as of the last round; any thread.
+  [[nodiscard]] QueueFigures output_figures() const { return board_.read(); }
 
   /// How commands get to the task scheduler's thread; before run().
   void connect(std::function<void(TaskCommand)> to_tasks) { to_tasks_ = std::move(to_tasks); }
@@ -71,6 +74,7 @@ class RelayReactor {
   RelayMailbox commands_;
   HeaderReader reader_;
   RejectionLog rejected_outputs_;
+  QueueBoard board_;
   SubscriptionGate gate_;
   CoalescedEnds coalesced_;
   /// The request that each engine has begun and not ended; empty: none.

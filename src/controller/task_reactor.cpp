@@ -18,6 +18,7 @@ bool is_request(std::string_view type) {
 
 TaskReactor::TaskReactor(const NetLimits& limits,
                          const Signer& signer,
+                         SeenSignatures& seen,
                          const TaskMachineOptions& options,
                          HubMailbox& hub,
                          Log& log)
@@ -32,6 +33,7 @@ TaskReactor::TaskReactor(const NetLimits& limits,
               [this](const std::string& /*uuid*/,
                      const std::string& msg_id,
                      const Message& /*request*/) { undeliverable_.push_back(msg_id); }),
+      replays_(seen),
       session_(new_session_id(), user_name(), signer),
       rejections_(log, "task") {}
 
@@ -74,10 +76,25 @@ void TaskReactor::flush(TimePoint now) {
                  "; tasks go on, but a restart would not know them");
     }
   }
+  write_figures();
   hub_.flush(now);
   apply_limits();
   engines_.flush();
   clients_.flush();
+}
+
+void TaskReactor::write_figures() {
+  board_.write({.clients = clients_.traffic(),
+                .engines = engines_.traffic(),
+                .rejected = rejections_.counts(),
+                .open = machine_.task_count(),
+                .open_bytes = backlog_.all(),
+                .waiting = machine_.waiting_count(),
+                .running = machine_.running_count(),
+                .finished = finished_,
+                .failed = failed_,
+                .spilled_bytes = spill_ ? spill_->bytes() : 0,
+                .journal_open = journal_ ? journal_->open_count() : 0});
 }
 
 // ---- limits -------------------------------------------------------------------------------------
@@ -227,7 +244,7 @@ void TaskReactor::receive_requests(TimePoint now) {
 void TaskReactor::submit(TimePoint now, Message request) {
   const auto header = reader_.read_header(request);
   if (!header) {
-    rejections_.note(now, "a request", header.error());
+    rejections_.note(now, "a request", header.error(), clients_.peer_address(request.identity(0)));
     return;
   }
   std::string msg_id(header->msg_id);
@@ -274,7 +291,8 @@ void TaskReactor::receive_replies(TimePoint now) {
     const auto parent = reader_.read_parent(*message);
     if (!parent || message->identity_count() < 2) {
       rejections_.note(now, "a reply",
-                       parent ? Error{ErrorCode::malformed, "no client identity"} : parent.error());
+                       parent ? Error{ErrorCode::malformed, "no client identity"} : parent.error(),
+                       engines_.peer_address((*frames)[0]));
       continue;
     }
     const auto metadata = reader_.read_reply_metadata(*message).value_or(ReplyMetadata{});
@@ -344,6 +362,7 @@ void TaskReactor::send_to_client(TimePoint now,
 }
 
 void TaskReactor::perform(TimePoint now, ForwardReply& action) {
+  ++finished_;
   count_out(action.request);
   const std::array<std::string_view, 2> route{action.request.identity(0), action.engine_uuid};
   send_to_client(now, action.request, route, action.reply.frames(), action.reply.identity_count());
@@ -357,6 +376,7 @@ void TaskReactor::perform(TimePoint now, ForwardReply& action) {
 }
 
 void TaskReactor::perform(TimePoint now, FailTask& action) {
+  ++failed_;
   count_out(action.request);
   const WallTime wall = wall_now();
   std::string metadata = "{}";
@@ -405,7 +425,8 @@ void TaskReactor::perform(TimePoint now, AnswerAgain& action) {
   const Frames* reply = recent_.find(action.msg_id);
   if (reply == nullptr) {
     rejections_.note(now, "a request",
-                     {ErrorCode::replayed, "its msg_id is that of a task that was answered"});
+                     {ErrorCode::replayed, "its msg_id is that of a task that was answered"},
+                     clients_.peer_address(action.request.identity(0)));
     return;
   }
   const std::array<std::string_view, 1> route{action.request.identity(0)};

@@ -11,6 +11,7 @@
 #include "controller/client_routes.hpp"
 #include "controller/engine_outbox.hpp"
 #include "controller/hub_link.hpp"
+#include "controller/queue_figures.hpp"
 #include "controller/recent_replies.hpp"
 #include "controller/rejection_log.hpp"
 #include "controller/thread_link.hpp"
@@ -34,6 +35,7 @@ class TaskReactor {
  public:
   TaskReactor(const NetLimits& limits,
               const Signer& signer,
+              SeenSignatures& seen,
               const TaskMachineOptions& options,
               HubMailbox& hub,
               Log& log);
@@ -41,6 +43,8 @@ class TaskReactor {
   [[nodiscard]] ZmtpRouter& clients() { return clients_; }
   [[nodiscard]] ZmtpRouter& engines() { return engines_; }
   [[nodiscard]] TaskMailbox& commands() { return commands_; }
+  /// Of the last round; any thread.
+  [[nodiscard]] QueueFigures figures() const { return board_.read(); }
 
   /// From now on every task is written to this journal.
   void keep_journal(TaskJournal journal) { journal_.emplace(std::move(journal)); }
@@ -59,6 +63,7 @@ class TaskReactor {
   void take_up_restored();
   void restore_one(TimePoint now, JournaledTask& task);
   void flush(TimePoint now);
+  void write_figures();
   /// The request of a task that the machine has taken; large buffers go to disk if need be.
   Message spilled(TimePoint now, Message request);
   void count_in(const Message& request);
@@ -114,6 +119,9 @@ class TaskReactor {
   ReplayGuard replays_;
   Session session_;
   RejectionLog rejections_;
+  std::uint64_t finished_{};
+  std::uint64_t failed_{};
+  QueueBoard board_;
   TaskActions actions_;
   std::vector<TaskCommand> spare_commands_;
   std::vector<std::string> undeliverable_;

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <sstream>
 #include <string>
+#include <sys/resource.h>
+#include <unistd.h>
 
 namespace ipf {
 
@@ -36,6 +38,23 @@ std::uint64_t process_start_ticks(pid_t pid) {
 bool process_alive(pid_t pid, std::uint64_t start_ticks) {
   const std::uint64_t now = process_start_ticks(pid);
   return now != 0 && (start_ticks == 0 || now == start_ticks);
+}
+
+ProcessUsage process_usage() {
+  ProcessUsage out;
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) == 0) {
+    for (const timeval& part : {usage.ru_utime, usage.ru_stime}) {
+      out.cpu += std::chrono::seconds(part.tv_sec) + std::chrono::microseconds(part.tv_usec);
+    }
+  }
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t total_pages = 0;
+  std::uint64_t resident_pages = 0;
+  if (file >> total_pages >> resident_pages) {
+    out.resident_bytes = resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  }
+  return out;
 }
 
 }  // namespace ipf

@@ -167,6 +167,10 @@ struct SaveEngineState {
 };
 /// End the controller after the replies before this one are on their way.
 struct StopController {};
+/// Answer with a status_reply: the figures of the hub and of everything around it.
+struct ReportStatus {
+  Message request;
+};
 /// One line for the log.
 struct WriteLog {
   LogLevel level{LogLevel::info};
@@ -185,6 +189,7 @@ using HubAction = std::variant<SendHubReply,
                                ResubmitTask,
                                SaveEngineState,
                                StopController,
+                               ReportStatus,
                                WriteLog>;
 using HubActions = std::vector<HubAction>;
 

@@ -387,6 +387,19 @@ void HubMachine::on_request(Turn& turn, const Message& from, const ExplainReques
   questions_.ask(turn.now, from, request, turn.actions);
 }
 
+void HubMachine::on_request(Turn& turn, const Message& from, const StatusRequest& /*request*/) {
+  turn.actions.emplace_back(ReportStatus{.request = from});
+}
+
+HubFigures HubMachine::figures() const {
+  return {.engines = engines_.active().size(),
+          .registering = engines_.pending_count(),
+          .pending = ledger_.pending_count(),
+          .unassigned = ledger_.unassigned_count(),
+          .untracked = ledger_.rejected_count(),
+          .questions = queries_.waiting_count()};
+}
+
 void HubMachine::on_event(Turn& turn, TasksExplained& event) {
   questions_.answer(event, turn.actions);
 }

@@ -35,6 +35,16 @@ struct HubOptions {
   ClientQueries::Options queries{};
 };
 
+/// What the hub knows, in numbers.
+struct HubFigures {
+  std::size_t engines{};      ///< active
+  std::size_t registering{};  ///< asked, and have shown no heart yet
+  std::size_t pending{};      ///< tasks without an answer
+  std::size_t unassigned{};   ///< of these, without an engine
+  std::size_t untracked{};    ///< tasks that the ledger had no room for, since the start
+  std::size_t questions{};    ///< of clients, that wait for the store
+};
+
 /// The hub: who is here, what was asked, what came of it (protocol.md 4.1, 4.3, 4.4, 7.1).
 ///
 /// | an engine is | from                    | until                                   |
@@ -79,6 +89,7 @@ class HubMachine {
   [[nodiscard]] TimePoint next_deadline() const;
   void check_invariants() const;
 
+  [[nodiscard]] HubFigures figures() const;
   [[nodiscard]] const EngineTable& engines() const { return engines_; }
   [[nodiscard]] const TaskLedger& ledger() const { return ledger_; }
 
@@ -110,6 +121,7 @@ class HubMachine {
   void on_request(Turn& turn, const Message& from, const ConnectionRequest& request);
   void on_request(Turn& turn, const Message& from, const ShutdownRequest& request);
   void on_request(Turn& turn, const Message& from, const ExplainRequest& request);
+  void on_request(Turn& turn, const Message& from, const StatusRequest& request);
   /// All others only read, or change nothing but the store and, to resubmit, the ledger.
   template <class Request>
   void on_request(Turn& turn, const Message& from, const Request& request) {

@@ -70,6 +70,18 @@ struct StoreAnswer {
   std::vector<std::string> history{};
 };
 
+/// What a store holds now.
+struct StoreFigures {
+  std::size_t records{};  ///< in memory; a database's are not counted
+  std::size_t bytes{};    ///< in them
+  std::size_t culled{};   ///< dropped because of the limits, since the start
+  // Of a database: what is to be written, and what was given up because it could not be.
+  std::size_t unwritten{};
+  std::size_t unwritten_bytes{};
+  std::size_t lost{};
+  bool failing{false};  ///< the last write failed
+};
+
 /// Where task records live: DictDB and NoDB here, SQLite and MongoDB in src/store behind a thread
 /// of their own. Called by one thread, and **no call blocks** on a disk, a network or another
 /// thread: a slow store queues the change or the question and answers later.
@@ -92,6 +104,8 @@ class Store {
   virtual void apply(const std::string& msg_id, RecordChange change) = 0;
   [[nodiscard]] virtual std::optional<StoreAnswer> ask(std::uint64_t token,
                                                        StoreRequest request) = 0;
+
+  [[nodiscard]] virtual StoreFigures figures() const { return {}; }
 
   // What only slow stores need.
   /// Begins to work; `sink` takes the later answers and may be called by any thread.

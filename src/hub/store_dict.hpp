@@ -57,6 +57,9 @@ class DictStore final : public Store {
   [[nodiscard]] bool keeps_records() const override { return true; }
   void apply(const std::string& msg_id, RecordChange change) override;
   [[nodiscard]] std::optional<StoreAnswer> ask(std::uint64_t token, StoreRequest request) override;
+  [[nodiscard]] StoreFigures figures() const override {
+    return {.records = record_count(), .bytes = bytes_, .culled = culled_};
+  }
 
   /// Nothing when there is no such record (never stored, culled or purged).
   [[nodiscard]] std::optional<TaskRecord> get(const std::string& msg_id) const;

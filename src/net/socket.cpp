@@ -6,6 +6,8 @@
 #include <zmq.h>
 #include <zmq.hpp>
 
+#include "net/tcp_listen.hpp"
+
 namespace ipf {
 
 namespace {
@@ -109,13 +111,21 @@ Socket& Socket::operator=(Socket&&) noexcept = default;
 Socket::~Socket() = default;
 
 Result<int> Socket::bind(std::string_view interface, int port) {
-  const std::string url = std::string(interface) + ":" + (port == 0 ? "*" : std::to_string(port));
-  if (zmq_bind(socket_->handle(), url.c_str()) != 0) {
-    return unexpected(errno == EADDRINUSE ? ErrorCode::unavailable : ErrorCode::io,
-                      "cannot listen on " + url + ": " + zmq_text());
+  // Libzmq gets a socket that listens already: AcceptRelief must know its descriptor.
+  const auto listening = listen_tcp(interface, port);
+  if (!listening) {
+    return unexpected(listening.error());
   }
-  const auto bound = socket_->get(zmq::sockopt::last_endpoint);
-  return std::stoi(bound.substr(bound.rfind(':') + 1));
+  const std::string url = std::string(interface) + ":" + std::to_string(listening->port);
+  socket_->set(zmq::sockopt::use_fd, listening->fd);
+  const int failed = zmq_bind(socket_->handle(), url.c_str());
+  const int why = errno;
+  socket_->set(zmq::sockopt::use_fd, -1);
+  if (failed != 0) {
+    return unexpected(ErrorCode::io, "cannot listen on " + url + ": " + zmq_strerror(why));
+  }
+  listening_.push_back(listening->fd);
+  return listening->port;
 }
 
 Result<void> Socket::connect(const std::string& url) {
@@ -164,7 +174,10 @@ std::optional<Frames> Socket::receive() {
       builder_.add(std::string_view{static_cast<const char*>(zmq_msg_data(&part)), size});
     }
   }
-  return builder_.finish();
+  Frames frames = builder_.finish();
+  ++traffic_.messages_in;
+  traffic_.bytes_in += frames.total_bytes();
+  return frames;
 }
 
 std::string Socket::sender_address() const {
@@ -190,11 +203,18 @@ SendResult Socket::send(std::span<const std::string_view> first,
       return failure();
     }
   }
+  ++traffic_.messages_out;
+  traffic_.bytes_out += rest.total_bytes();
   return SendResult::sent;
 }
 
 SendResult Socket::send_text(std::string_view text) {
-  return send_copy(socket_->handle(), text, ZMQ_DONTWAIT) < 0 ? failure() : SendResult::sent;
+  if (send_copy(socket_->handle(), text, ZMQ_DONTWAIT) < 0) {
+    return failure();
+  }
+  ++traffic_.messages_out;
+  traffic_.bytes_out += text.size();
+  return SendResult::sent;
 }
 
 }  // namespace ipf

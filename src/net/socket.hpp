@@ -7,9 +7,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/clock.hpp"
 #include "core/result.hpp"
+#include "net/traffic.hpp"
 #include "protocol/frames.hpp"
 
 namespace zmq {
@@ -76,6 +78,8 @@ class Socket {
   Result<int> bind(std::string_view interface, int port);
   Result<void> connect(const std::string& url);
   void subscribe_all();
+  /// Of the ports that it is bound to; libzmq's, so not to be closed.
+  [[nodiscard]] const std::vector<int>& listening_fds() const { return listening_; }
 
   /// Takes one message if there is one.
   std::optional<Frames> receive();
@@ -88,6 +92,8 @@ class Socket {
   [[nodiscard]] void* handle() const;
   /// `ip:port` of the sender of the last message that receive() gave, empty if it is not known.
   [[nodiscard]] std::string sender_address() const;
+  /// Messages and their bytes; a publisher's count once, however many subscribers there are.
+  [[nodiscard]] const Traffic& traffic() const { return traffic_; }
 
   /// For an event loop of one's own: see LoopSocket.
   [[nodiscard]] int event_fd() const;
@@ -96,6 +102,8 @@ class Socket {
  private:
   std::unique_ptr<zmq::socket_t> socket_;
   FramesBuilder builder_;
+  Traffic traffic_;
+  std::vector<int> listening_;
   struct LastPart;
   std::unique_ptr<LastPart> part_;
 };

@@ -1,14 +1,14 @@
 #include "net/zmtp_router.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
-#include <netdb.h>
 #include <random>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
+
+#include "net/tcp_listen.hpp"
 
 namespace ipf {
 
@@ -18,20 +18,6 @@ constexpr std::size_t introduced_max = 10'000;
 constexpr Duration accept_pause = std::chrono::seconds(1);
 constexpr Duration proof_time = std::chrono::seconds(3);
 constexpr Duration log_distance = std::chrono::seconds(10);
-
-std::string errno_text() {
-  return std::strerror(errno);  // NOLINT(concurrency-mt-unsafe): glibc's is safe
-}
-
-std::string address_text(const sockaddr_storage& address, socklen_t size) {
-  std::array<char, NI_MAXHOST> host{};
-  std::array<char, NI_MAXSERV> port{};
-  if (getnameinfo(reinterpret_cast<const sockaddr*>(&address), size, host.data(), host.size(),
-                  port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-    return "?";
-  }
-  return std::string(host.data()) + ":" + port.data();
-}
 
 }  // namespace
 
@@ -70,49 +56,12 @@ ZmtpRouter::~ZmtpRouter() {
 }
 
 Result<int> ZmtpRouter::bind(std::string_view interface, int port) {
-  const std::string url = std::string(interface) + ":" + (port == 0 ? "*" : std::to_string(port));
-  const auto failed = [&](const std::string& why, ErrorCode code = ErrorCode::io) {
-    return unexpected(code, "cannot listen on " + url + ": " + why);
-  };
-  constexpr std::string_view scheme = "tcp://";
-  if (!interface.starts_with(scheme)) {
-    return failed("only tcp:// is possible", ErrorCode::invalid_argument);
+  const auto listening = listen_tcp(interface, port);
+  if (!listening) {
+    return unexpected(listening.error());
   }
-  std::string host(interface.substr(scheme.size()));
-  if (host.starts_with('[') && host.ends_with(']')) {
-    host = host.substr(1, host.size() - 2);
-  }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  if (const int failure = getaddrinfo(host == "*" ? "0.0.0.0" : host.c_str(),
-                                      std::to_string(port).c_str(), &hints, &found);
-      failure != 0) {
-    return failed(gai_strerror(failure));
-  }
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
-  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) {
-    return failed(errno_text());
-  }
-  const int yes = 1;
-  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0) {
-    close(fd);
-    return failed(errno_text());
-  }
-  sockaddr_storage bound{};
-  socklen_t size = sizeof bound;
-  if (::bind(fd, found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd, 4096) != 0 ||
-      getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
-    const auto code = errno == EADDRINUSE ? ErrorCode::unavailable : ErrorCode::io;
-    const std::string why = errno_text();
-    close(fd);
-    return failed(why, code);
-  }
-  listeners_.push_back(std::make_unique<Listener>(*this, fd));
-  const std::string text = address_text(bound, size);
-  return std::stoi(text.substr(text.rfind(':') + 1));
+  listeners_.push_back(std::make_unique<Listener>(*this, listening->fd));
+  return listening->port;
 }
 
 void ZmtpRouter::accept_all(int listening_fd) {
@@ -162,6 +111,7 @@ void ZmtpRouter::add_connection(int fd, std::string address) {
   loop_.add(fd, EPOLLIN, *connection);
   ZmtpConnection& added = *connection;
   connections_.emplace(fd, std::move(connection));
+  traffic_.connections = connections_.size();
   added.watch();
   handshakes_.emplace_back(deadline, fd);
   added.flush();
@@ -206,6 +156,8 @@ void ZmtpRouter::drop(ZmtpConnection& connection, std::string_view why) {
   loop_.remove(connection.fd(), connection);
   discarded_.push_back(std::move(held->second));
   connections_.erase(held);
+  traffic_.connections = connections_.size();
+  traffic_.closed += why.empty() ? 0U : 1U;
   if (connection.parked()) {
     std::erase_if(claims_, [&](const auto& claim) { return claim.second == &connection; });
   }
@@ -228,8 +180,18 @@ void ZmtpRouter::prove(const ZmtpConnection& holder) {
        claim = claims_.find(holder.identity())) {
     ZmtpConnection& claimant = *claim->second;
     claims_.erase(claim);
+    ++traffic_.identities_refused;
     drop(claimant, "its identity belongs to another connection");
   }
+}
+
+std::optional<Frames> ZmtpRouter::receive() {
+  auto frames = take_message();
+  if (frames) {
+    ++traffic_.messages_in;
+    traffic_.bytes_in += frames->total_bytes();
+  }
+  return frames;
 }
 
 SendResult ZmtpRouter::send(std::span<const std::string_view> first,
@@ -243,6 +205,8 @@ SendResult ZmtpRouter::send(std::span<const std::string_view> first,
   if (found->second->queue(first, rest, first.empty() ? from + 1 : from)) {
     dirty_.push_back(found->second);
   }
+  ++traffic_.messages_out;
+  traffic_.bytes_out += rest.total_bytes();
   return SendResult::sent;
 }
 

@@ -17,6 +17,7 @@
 #include "core/result.hpp"
 #include "net/io_loop.hpp"
 #include "net/socket.hpp"
+#include "net/traffic.hpp"
 #include "net/zmtp_connection.hpp"
 #include "protocol/frames.hpp"
 #include "protocol/zmtp_session.hpp"
@@ -66,7 +67,7 @@ class ZmtpRouter final : private ZmtpHost {
   Result<int> bind(std::string_view interface, int port);
 
   /// The oldest message that has arrived, `[identity, frames...]`.
-  std::optional<Frames> receive() { return take_message(); }
+  std::optional<Frames> receive();
   [[nodiscard]] bool readable() const { return !inbox_.empty(); }
 
   /// Sends `first` frames (the first one is the identity), then frames [from, size) of `rest`.
@@ -91,6 +92,7 @@ class ZmtpRouter final : private ZmtpHost {
   /// `ip:port` of the peer, empty if it is gone.
   [[nodiscard]] std::string peer_address(std::string_view identity) const;
   [[nodiscard]] std::size_t connection_count() const { return connections_.size(); }
+  [[nodiscard]] const Traffic& traffic() const { return traffic_; }
 
  private:
   class Listener;
@@ -125,6 +127,7 @@ class ZmtpRouter final : private ZmtpHost {
   /// Random, so that a name that an earlier controller gave is not somebody else's now.
   std::uint32_t next_name_;
   std::vector<std::string> introduced_;
+  Traffic traffic_;
   TimePoint accept_again_{TimePoint::never()};
   TimePoint quiet_until_{};
 };

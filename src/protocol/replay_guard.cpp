@@ -77,6 +77,9 @@ bool ReplayGuard::first_sight(std::string_view signature, std::string_view heade
       return false;
     }
   }
+  if (everywhere_ != nullptr && !everywhere_->insert(key)) {
+    return false;
+  }
   if (young_.size() >= window_) {
     next_generation();
     sender = sender == nullptr ? nullptr : &senders_[find_place(header)->sender];

@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "protocol/seen_signatures.hpp"
+
 namespace ipf {
 
 /// Remembers the signatures of at least the last `window` messages and refuses a second sight, and
@@ -19,10 +21,15 @@ namespace ipf {
 /// not by dates: no clock of a client matters. A msg_id of another form is judged by its signature
 /// only. Senders that were silent for two generations are forgotten when `senders_max` are known;
 /// the oldest replay of theirs would pass. One thread.
+///
+/// Guards of several queues may share a SeenSignatures: then what one of them has seen lately is a
+/// replay for the others, too.
 class ReplayGuard {
  public:
   explicit ReplayGuard(std::size_t window = 32768, std::size_t senders_max = 65536)
       : window_(window), senders_max_(senders_max) {}
+  /// `everywhere` must outlive the guard.
+  explicit ReplayGuard(SeenSignatures& everywhere) : ReplayGuard() { everywhere_ = &everywhere; }
 
   /// True the first time; false for a replay. Empty signatures (no key) always pass. `header` is
   /// the text of the message's header, whose signature has been verified.
@@ -52,6 +59,7 @@ class ReplayGuard {
 
   std::size_t window_;
   std::size_t senders_max_;
+  SeenSignatures* everywhere_{nullptr};
   Set young_;
   Set old_;
   std::unordered_map<std::uint64_t, Sender> senders_;

@@ -218,7 +218,7 @@ DecodedRequest decode_empty(const Json& /*content*/) {
 }
 
 using Decoder = DecodedRequest (*)(const Json&);
-constexpr std::array<std::pair<std::string_view, Decoder>, 12> decoders{{
+constexpr std::array<std::pair<std::string_view, Decoder>, 13> decoders{{
     {"registration_request", decode_registration},
     {"unregistration_request", decode_unregistration},
     {"connection_request", decode_empty<ConnectionRequest>},
@@ -231,6 +231,7 @@ constexpr std::array<std::pair<std::string_view, Decoder>, 12> decoders{{
     {"resubmit_request", decode_resubmit},
     {"shutdown_request", decode_empty<ShutdownRequest>},
     {"explain_request", decode_explain},
+    {"status_request", decode_empty<StatusRequest>},
 }};
 
 }  // namespace

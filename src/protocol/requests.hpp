@@ -58,6 +58,9 @@ struct ExplainRequest {
   std::vector<std::string> msg_ids{};
 };
 
+/// The controller's figures (hub/hub_events.hpp, ReportStatus). Not part of ipyparallel's protocol.
+struct StatusRequest {};
+
 using HubRequest = std::variant<RegistrationRequest,
                                 UnregistrationRequest,
                                 ConnectionRequest,
@@ -69,7 +72,8 @@ using HubRequest = std::variant<RegistrationRequest,
                                 PurgeRequest,
                                 ResubmitRequest,
                                 ShutdownRequest,
-                                ExplainRequest>;
+                                ExplainRequest,
+                                StatusRequest>;
 
 /// A decoded request, or what the client gets as hub_error.
 using DecodedRequest = std::variant<HubRequest, RemoteFailure>;

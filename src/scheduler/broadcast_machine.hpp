@@ -46,6 +46,7 @@ class BroadcastMachine {
   void step(BroadcastEvent event, BroadcastActions& actions);
   void check_invariants() const;
   [[nodiscard]] std::size_t open_calls() const { return calls_.size(); }
+  [[nodiscard]] std::size_t open_bytes() const { return bytes_; }
   [[nodiscard]] std::size_t open_legs() const { return legs_; }
 
  private:

@@ -168,6 +168,7 @@ void TaskMachine::on(TimePoint now, EngineLeft& event, TaskActions& actions) {
     index_->remove(engine->load);
   }
   engine->alive = false;
+  running_ -= engine->load.load;
   slots_.erase(engine->key);
   std::erase(with_resources_, engine->load.slot);
   std::vector<Task*> named;

@@ -88,6 +88,9 @@ class TaskMachine {
 
   /// Tasks without an answer.
   [[nodiscard]] std::size_t task_count() const { return tasks_.size() - abandoned_; }
+  /// Those that wait for an engine, and those that were handed to one that is here.
+  [[nodiscard]] std::size_t waiting_count() const { return waiting_; }
+  [[nodiscard]] std::size_t running_count() const { return running_; }
   [[nodiscard]] std::size_t engine_count() const { return slots_.size(); }
   /// Outcomes that are remembered.
   [[nodiscard]] std::size_t finished_count() const { return finished_.size(); }
@@ -218,6 +221,7 @@ class TaskMachine {
   std::unordered_map<TaskKey, Task*> tasks_;
   std::size_t abandoned_{};
   std::size_t waiting_{};
+  std::size_t running_{};  ///< the sum of the engines' loads
   std::size_t waiting_for_resources_{};
 
   WaitQueue general_queue_;

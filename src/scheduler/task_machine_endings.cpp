@@ -179,6 +179,7 @@ void TaskMachine::change_load(Engine& engine, std::uint32_t load, std::uint64_t 
   if (has_room(engine)) {
     index_->remove(engine.load);
   }
+  running_ = running_ - engine.load.load + load;
   engine.load.load = load;
   engine.load.stamp = stamp;
   if (has_room(engine)) {
@@ -264,14 +265,16 @@ bool TaskMachine::waits_rightly(const Engine& engine, const Task& task) const {
 
 void TaskMachine::check_invariants() const {
   std::size_t with_room = 0;
+  std::size_t running = 0;
   for (const auto& [key, slot] : slots_) {
     const Engine& engine = engines_[slot];
     IPF_CHECK(engine.alive && engine.key == key && engine.load.slot == slot);
     IPF_CHECK(engine_key(engine.uuid) == key);
     check_engine(engine);
     with_room += has_room(engine) ? 1U : 0U;
+    running += engine.load.load;
   }
-  IPF_CHECK(index_->size() == with_room);
+  IPF_CHECK(index_->size() == with_room && running == running_);
   std::size_t waiting = 0;
   std::size_t abandoned = 0;
   for (const auto& [key, task] : tasks_) {

@@ -63,6 +63,7 @@ void ThreadedStore::stop() {
 void ThreadedStore::apply(const std::string& msg_id, RecordChange change) {
   if (dropping_) {
     ++dropped_;
+    ++dropped_in_all_;
     return;
   }
   const auto bytes = bytes_of(change);
@@ -123,6 +124,13 @@ bool ThreadedStore::has_room(TimePoint now) {
   return dropping_;
 }
 
+StoreFigures ThreadedStore::figures() const {
+  return {.unwritten = waiting_changes_.load(std::memory_order_relaxed) + dirty_,
+          .unwritten_bytes = waiting_bytes_.load(std::memory_order_relaxed),
+          .lost = lost_ + dropped_in_all_,
+          .failing = write_failing_};
+}
+
 // ---- the store's thread -------------------------------------------------------------------------
 
 void ThreadedStore::run(const std::stop_token& stop) {
@@ -133,6 +141,9 @@ void ThreadedStore::run(const std::stop_token& stop) {
       const auto now = steady_now();
       take(now);
       writer_.step(now);
+      dirty_ = writer_.dirty_count();
+      lost_ = writer_.lost_count();
+      write_failing_ = writer_.failing();
     }
     take(steady_now());
     writer_.finish(steady_now());

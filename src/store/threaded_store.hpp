@@ -47,6 +47,7 @@ class ThreadedStore final : public Store {
   void stop() override;
   void flush() override;
   [[nodiscard]] bool has_room(TimePoint now) override;
+  [[nodiscard]] StoreFigures figures() const override;
 
  private:
   struct Change {
@@ -76,15 +77,19 @@ class ThreadedStore final : public Store {
   Mailbox<Item> mailbox_;
   std::atomic<std::size_t> waiting_changes_{0};
   std::atomic<std::size_t> waiting_bytes_{0};
-  std::atomic<bool> idle_{false};    ///< the store's thread sleeps until it is woken
-  std::atomic<bool> failed_{false};  ///< it ended by an error; has_room() throws then
+  std::atomic<std::size_t> dirty_{0};       ///< of the writer, as it was last time
+  std::atomic<std::size_t> lost_{0};        ///< likewise
+  std::atomic<bool> write_failing_{false};  ///< likewise
+  std::atomic<bool> idle_{false};           ///< the store's thread sleeps until it is woken
+  std::atomic<bool> failed_{false};         ///< it ended by an error; has_room() throws then
 
   // The caller's.
   std::vector<Item> gathered_;
   TimePoint full_since_{TimePoint::never()};
   std::size_t waiting_when_full_{};
   bool dropping_{false};
-  std::size_t dropped_{};
+  std::size_t dropped_{};  ///< since it stands still
+  std::size_t dropped_in_all_{};
 
   // The store thread's.
   WriteBehind writer_;

@@ -92,6 +92,7 @@ class SimController final : public Actor, public EngineSide {
   void perform(PublishNotification& /*action*/) {}
   void perform(ResubmitTask& /*action*/) {}
   void perform(StopController& /*action*/) {}
+  void perform(ReportStatus& /*action*/) {}
   void perform(WriteLog& /*action*/) {}
 
   // the scheduler's thread

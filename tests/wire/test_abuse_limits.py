@@ -144,30 +144,45 @@ def start_with_few_descriptors(stack: Stack, count: int) -> Proc:
     return stack.spawn("controller-0", "ours", argv)
 
 
+@pytest.mark.parametrize("limit", [64, 256])
 def test_without_descriptors_new_peers_wait_and_old_ones_are_served(
-    make_stack: StackFactory,
+    make_stack: StackFactory, limit: int
 ) -> None:
     stack = make_stack()
-    stack.wait_for_files(start_with_few_descriptors(stack, 256))
+    stack.wait_for_files(start_with_few_descriptors(stack, limit))
     rc = stack.start_engines(1)
-    connection = stack.connection("client")
-    flooded = [connection[name] for name in ("mux", "task", "control", "broadcast")]
-    opened = [socket.create_connection(("127.0.0.1", flooded[i % 4])) for i in range(400)]
+    flooded = sorted(set(ports(stack.connection("client"), stack.connection("engine")).values()))
+    assert len(flooded) == 14
+    opened = [
+        socket.create_connection(("127.0.0.1", flooded[i % len(flooded)]))
+        for i in range(limit + 144)
+    ]
     try:
-        wait_until(
-            lambda: "new connections must wait" in stack.controller.text(), "the log says it"
-        )
+        wait_until(lambda: "new connections" in stack.controller.text(), "the log says it")
+        fds = Path(f"/proc/{stack.controller.pid}/fd")
+        wait_until(lambda: len(list(fds.iterdir())) >= limit - 1, "no descriptor is left", 5)
         assert rc[0].apply_async(os.getpid).get(timeout=10)
         begin, used = time.monotonic(), cpu_seconds(stack.controller.pid)
+        opened += [socket.create_connection(("127.0.0.1", port)) for port in flooded]
         holds_for(lambda: stack.controller.popen.poll() is None, "it runs", 2)
         share = (cpu_seconds(stack.controller.pid) - used) / (time.monotonic() - begin)
         assert share < 0.5, f"it spins: {share:.0%} of a processor"
-        assert stack.controller.text().count("new connections must wait") <= 8
+        assert rc[0].apply_async(os.getpid).get(timeout=10), "the engine's heart was not heard"
+        assert "unregister_engine" not in stack.controller.text()
+        assert stack.controller.text().count("new connections") <= 12
     finally:
         for one in opened:
             one.close()
-    wait_until(lambda: stack.client(timeout=10).ids == [0], "new clients are served again", 20, 1)
-    still_works(stack, rc, 1)
+    assert rc[0].apply_async(os.getpid).get(timeout=10)
+
+    def newcomer_served() -> bool:
+        stack.close_clients()  # there is not room for many
+        return stack.client(timeout=10).ids == [0]
+
+    wait_until(newcomer_served, "new clients are served again", 20, 1)
+    newcomer = stack.clients[-1]
+    assert newcomer[0].apply_async(os.getpid).get(timeout=10)
+    assert newcomer.load_balanced_view().apply_async(os.getpid).get(timeout=10)
 
 
 def test_far_too_few_descriptors_are_a_clear_error(make_stack: StackFactory) -> None:

@@ -14,12 +14,13 @@ import zmq
 
 from .conftest import StackFactory
 from .hostile import ENGINES, engine_uuid, expect_silence, nap, peer_still_served
-from .pairings import C
+from .pairings import A, C
 from .polling import holds_for, wait_until
 from .raw import CHANNELS, RawPeer, header
 from .stack import Stack
 
 pytestmark = pytest.mark.pairings(C, why="the reference fails here (users.md 5c)")
+FULL = os.environ.get("IPF_FULL", "") not in {"", "0"}
 T = 15
 
 
@@ -59,6 +60,21 @@ def test_a_replay_is_refused_on_every_socket_of_the_queue(
         second.send(channel, frames, target)
         expect_silence(second, channel)
     expect_silence(peer, channel)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_a_replay_is_refused_on_every_other_queue(
+    peer: RawPeer, normal: ipp.Client, channel: str
+) -> None:
+    frames = peer.message("clear_request" if channel == "control" else "bogus_request")
+    peer.ask(channel, frames, target_for(channel, normal))
+    others = [other for other in CHANNELS if other != channel]
+    with RawPeer(peer.connection) as second:
+        for other in others:
+            second.send(other, frames, target_for(other, normal))
+        expect_silence(second, *others)
+    for engine in normal.ids:  # nobody got what was signed for somebody else
+        assert normal[engine].apply_async(os.getpid).get(timeout=T)
 
 
 def dated(age: float) -> str:
@@ -236,19 +252,26 @@ def test_a_false_engine_can_not_stop_another_with_a_wrong_session(make_stack: St
 # --- 33, 34: processes that stand still -------------------------------------------------------
 
 
-def test_a_controller_that_stood_still_goes_on(make_stack: StackFactory) -> None:
+@pytest.mark.pairings(A, C, why="our controller with both kinds of engines")
+@pytest.mark.parametrize(
+    ("ping", "seconds"),
+    [(100, 4), pytest.param(3000, 60, marks=pytest.mark.skipif(not FULL, reason="a minute"))],
+)
+def test_a_controller_that_stood_still_goes_on(
+    make_stack: StackFactory, ping: int, seconds: int
+) -> None:
     stack = make_stack()
-    rc = stack.start(2, ping=100)
+    rc = stack.start(2, ping=ping)
     pids = rc[:].apply_sync(os.getpid)
     os.kill(stack.controller.pid, signal.SIGSTOP)
     queued = rc.load_balanced_view().map_async(nap, [0.01] * 10)
     direct = rc[:].apply_async(os.getpid)
-    time.sleep(4)  # 40 heart beats: more than the misses that an engine is given
+    time.sleep(seconds)  # more heart beats than an engine may miss
     os.kill(stack.controller.pid, signal.SIGCONT)
     assert direct.get(timeout=T) == pids
     assert len(queued.get(timeout=T)) == 10
     assert rc.ids == [0, 1]
-    holds_for(lambda: rc.ids == [0, 1], "no engine is lost", 1.5)
+    holds_for(lambda: rc.ids == [0, 1], "no engine is lost", 15 * ping / 1000)
     assert "unregister_engine" not in stack.controller.text()
 
 

@@ -17,6 +17,7 @@
 #include "controller/listen_plan.hpp"
 #include "controller/pair_relay.hpp"
 #include "controller/rejection_log.hpp"
+#include "controller/status_report.hpp"
 #include "unit/controller/controller_testing.hpp"
 
 namespace ipf {
@@ -139,7 +140,44 @@ TEST(RejectionLog, WritesTheFirstOfABurstAndASummaryLater) {
   rejections.note(start + seconds(20), "a reply", error, "10.0.0.1:99");
   EXPECT_EQ(log.lines(LogLevel::warning).at(2),
             "task::dropped a reply of 10.0.0.1:99: wrong signature");
-  EXPECT_EQ(rejections.count(), 1003U);
+  rejections.note(start + seconds(20), "a request", {ErrorCode::replayed, "message seen before"});
+  EXPECT_EQ(rejections.count(), 1004U);
+  EXPECT_EQ(rejections.counts().bad_signatures, 1002U);
+  EXPECT_EQ(rejections.counts().malformed, 1U);
+  EXPECT_EQ(rejections.counts().replays, 1U);
+}
+
+// ---- figures ------------------------------------------------------------------------------------
+
+TEST(QueueBoard, OthersReadWhatOneThreadWrites) {
+  QueueBoard board;
+  EXPECT_EQ(board.read().finished, 0U);
+  constexpr std::uint64_t rounds = 100'000;
+  const std::jthread writer([&board] {
+    for (std::uint64_t i = 1; i <= rounds; ++i) {
+      board.write({.clients = {.messages_in = i}, .finished = 2 * i});
+    }
+  });
+  std::uint64_t last = 0;
+  while (last < rounds) {
+    const QueueFigures seen = board.read();
+    ASSERT_GE(seen.clients.messages_in, last);
+    ASSERT_EQ(seen.finished % 2, 0U);
+    last = seen.clients.messages_in;
+  }
+  EXPECT_EQ(board.read().finished, 2 * rounds);
+}
+
+TEST(StatusReport, NamesEveryFigure) {
+  const Json json = status_json({.uptime = seconds(2),
+                                 .hub = {.engines = 3},
+                                 .store_name = "NoDB",
+                                 .queues = {{"task", {.rejected = {.replays = 4}, .open = 5}}}});
+  EXPECT_EQ(json.at("uptime"), 2.0);
+  EXPECT_EQ(json.at("engines"), 3);
+  EXPECT_EQ(json.at("store").at("name"), "NoDB");
+  EXPECT_EQ(json.at("queues").at("task").at("rejected").at("replays"), 4);
+  EXPECT_EQ(json.at("queues").at("task").at("open"), 5);
 }
 
 // ---- EngineOutbox -------------------------------------------------------------------------------
@@ -293,7 +331,8 @@ TEST(Crew, StoppingWakesAndJoinsEveryThread) {
 /// A relay with one client and one engine at its sockets.
 struct RelayBench {
   explicit RelayBench(bool recorded = true, const OpenRequests::Options& open = {})
-      : relay(loop, signer, {.name = "mux", .recorded = recorded, .open = open}, session, log),
+      : relay(
+            loop, signer, seen, {.name = "mux", .recorded = recorded, .open = open}, session, log),
         client(context, SocketKind::dealer, {.identity = "client", .linger_ms = 0}),
         engine(context, SocketKind::router, {.identity = "e", .linger_ms = 0}) {
     test::connect_to(client, relay.clients().bind(test::loopback, 0).value_or(0));
@@ -340,6 +379,7 @@ struct RelayBench {
   Signer signer{test::make_signer()};
   Session session{"relay", "me", signer};
   IoLoop loop{};
+  SeenSignatures seen{};
   PairRelay relay;
   Socket client;
   Socket engine;

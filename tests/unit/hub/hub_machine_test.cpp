@@ -378,6 +378,18 @@ TEST_F(HubMachineTest, AStateThatCannotBeReadIsAnErrorAndChangesNothing) {
   EXPECT_TRUE(hub.machine().engines().active().empty());
 }
 
+TEST_F(HubMachineTest, AStatusRequestIsForTheReactorWhichKnowsTheRest) {
+  hub.add_engine("a");
+  register_engine("b");
+  const auto actions = hub.request("status_request", Json::object(), "client");
+  EXPECT_EQ(only<ReportStatus>(actions).request.identity(0), "client");
+  EXPECT_EQ(actions.size(), 1U);
+  const HubFigures figures = hub.machine().figures();
+  EXPECT_EQ(figures.engines, 1U);
+  EXPECT_EQ(figures.registering, 1U);
+  EXPECT_EQ(figures.pending, 0U);
+}
+
 TEST_F(HubMachineTest, ShutdownIsAnsweredPublishedAndThenDone) {
   hub.add_engine("a");
   const auto actions = hub.request("shutdown_request", Json::object());
