@@ -1,4 +1,4 @@
-"""The controller's machine misbehaves: its clock jumps, its memory ends (users.md 5c, 40 and 41)."""
+"""The machine of the controller misbehaves: its clock jumps, its memory ends (5c, 40 and 41)."""
 
 from __future__ import annotations
 
