@@ -111,21 +111,26 @@ Socket& Socket::operator=(Socket&&) noexcept = default;
 Socket::~Socket() = default;
 
 Result<int> Socket::bind(std::string_view interface, int port) {
-  // Libzmq gets a socket that listens already: AcceptRelief must know its descriptor.
-  const auto listening = listen_tcp(interface, port);
-  if (!listening) {
-    return unexpected(listening.error());
+  ListeningSocket listening{.fd = -1, .port = port};
+  if (interface.starts_with("tcp://")) {
+    // Libzmq gets a socket that listens already: AcceptRelief must know its descriptor.
+    auto made = listen_tcp(interface, port);
+    if (!made) {
+      return unexpected(made.error());
+    }
+    listening = *made;
+    listening_.push_back(listening.fd);
   }
-  const std::string url = std::string(interface) + ":" + std::to_string(listening->port);
-  socket_->set(zmq::sockopt::use_fd, listening->fd);
+  const std::string url = std::string(interface) + ":" + std::to_string(listening.port);
+  socket_->set(zmq::sockopt::use_fd, listening.fd);
   const int failed = zmq_bind(socket_->handle(), url.c_str());
   const int why = errno;
   socket_->set(zmq::sockopt::use_fd, -1);
   if (failed != 0) {
-    return unexpected(ErrorCode::io, "cannot listen on " + url + ": " + zmq_strerror(why));
+    return unexpected(why == EADDRINUSE ? ErrorCode::unavailable : ErrorCode::io,
+                      "cannot listen on " + url + ": " + zmq_strerror(why));
   }
-  listening_.push_back(listening->fd);
-  return listening->port;
+  return listening.port;
 }
 
 Result<void> Socket::connect(const std::string& url) {

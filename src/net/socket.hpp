@@ -74,11 +74,12 @@ class Socket {
   Socket& operator=(const Socket&) = delete;
   ~Socket();
 
-  /// Binds `tcp://ip:port`; port 0 takes a free one. Returns the port.
+  /// Binds `tcp://ip:port`; port 0 takes a free one. Returns the port. Other transports of libzmq
+  /// have the port behind a colon, too.
   Result<int> bind(std::string_view interface, int port);
   Result<void> connect(const std::string& url);
   void subscribe_all();
-  /// Of the ports that it is bound to; libzmq's, so not to be closed.
+  /// Of the TCP ports that it is bound to; libzmq's, so not to be closed.
   [[nodiscard]] const std::vector<int>& listening_fds() const { return listening_; }
 
   /// Takes one message if there is one.
