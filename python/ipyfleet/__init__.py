@@ -265,6 +265,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         value: Any = version("ipyfleet")
+    elif name == "version_info":
+        value = tuple(int(part) for part in __getattr__("__version__").split(".")[:3])
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     elif name in _CONSTANTS:
@@ -276,4 +278,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF, *_CONSTANTS, "__version__"})
+    return sorted({*globals(), *_MODULE_OF, *_CONSTANTS, "__version__", "version_info"})

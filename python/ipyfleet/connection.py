@@ -10,13 +10,15 @@ from types import FunctionType
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from . import _native, canning, error, serialize
+from . import _native, canning, error, remotecode, serialize
 
 __all__ = ["CallPacker", "Connection", "Targets"]
 
 Targets: TypeAlias = "int | str | slice | Sequence[int] | None"
 Buffers: TypeAlias = "list[serialize.Buffer]"
 
+# Functions of this package. They need the user namespace as their globals.
+_PLAIN = frozenset((*remotecode.FUNCTIONS, serialize.use_pickle_module))
 _CONSTANTS = frozenset((int, float, complex, str, bytes, bool, type(None)))
 
 
@@ -61,6 +63,8 @@ class CallPacker:
 
     def pack_function(self, f: Any) -> Any:
         """Return the function in a form that is cheap to pack."""
+        if type(f) is FunctionType and f in _PLAIN:
+            return self._packed_plainly(f)
         if (
             type(f) is not FunctionType
             or canning.backend is not pickle
@@ -75,6 +79,12 @@ class CallPacker:
         if parts is not None:
             self._known[f] = (parts, packed)
         return packed
+
+    def _packed_plainly(self, f: FunctionType) -> serialize.PrePickled:
+        known = self._known.get(f)
+        if known is None:
+            known = self._known[f] = ((), serialize.pack_plainly(f))
+        return known[1]
 
     def pack(self, f: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Buffers:
         """Return the frames of a call; `f` may come from `pack_function`."""

@@ -29,6 +29,12 @@ class ControlResult(AsyncResult):
             return content
         return self._client.connection.unwrap_exception(content)
 
+    def _raise_errors(self, values: Sequence[Any]) -> None:
+        # The status of the reply is in its content only.
+        failed = [value for value in values if isinstance(value, Exception)]
+        if failed:
+            self._raise_composite(failed)
+
 
 class Control(HubQueries):
     """The part of `Client` that controls engines and the hub."""

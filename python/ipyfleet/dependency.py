@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class Dependency(set[str]):
 
     Parameters
     ----------
-    tasks
-        `AsyncResult` objects or message ids of load-balanced calls, also of other clients.
+    dependencies
+        `AsyncResult` objects or message ids of load-balanced calls, also of other clients; or what
+        `as_dict` returned, which then says the rest too.
     all
         Whether all of them have to end so, or any one.
     success, failure
@@ -49,17 +51,53 @@ class Dependency(set[str]):
 
     def __init__(
         self,
-        tasks: Any = (),
+        dependencies: Any = (),
         all: bool = True,
         success: bool = True,
         failure: bool = False,
     ) -> None:
+        if isinstance(dependencies, Mapping):
+            fields = dependencies
+            all = fields.get("all", all)
+            success = fields.get("success", success)
+            failure = fields.get("failure", failure)
+            dependencies = fields.get("dependencies", ())
         if not (success or failure):
             raise ValueError("a dependency has to count successes or failures, or both")
-        super().__init__(msg_ids_of(tasks))
+        super().__init__(msg_ids_of(dependencies))
         self.all = all
         self.success = success
         self.failure = failure
+
+    def check(self, completed: AbstractSet[str], failed: AbstractSet[str] | None = None) -> bool:
+        """Tell whether the dependency is met.
+
+        Parameters
+        ----------
+        completed, failed
+            Message ids of the tasks that succeeded, and of those that failed.
+        """
+        counted: set[str] = set()
+        if self.success:
+            counted |= completed
+        if self.failure:
+            counted |= failed or set()
+        if not self:
+            return True
+        return self <= counted if self.all else not self.isdisjoint(counted)
+
+    def unreachable(
+        self, completed: AbstractSet[str], failed: AbstractSet[str] | None = None
+    ) -> bool:
+        """Tell whether the dependency can never be met; the parameters are those of `check`."""
+        lost: set[str] = set()
+        if not self.success:
+            lost |= completed
+        if not self.failure:
+            lost |= failed or set()
+        if not self:
+            return False
+        return not self.isdisjoint(lost) if self.all else self <= lost
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as the scheduler reads it."""

@@ -64,6 +64,10 @@ class HubRequest:
         """When the hub heard of its result."""
         return self._microseconds("received") or self._microseconds("completed")
 
+    def wait(self, timeout: Seconds | None = None) -> bool:
+        """Tell whether it is done; its result waits for all of its requests together."""
+        return self.done
+
     def outputs(self, first: int = 0) -> tuple[list[Any], bool]:
         """Return no messages: the record has the outputs put together."""
         return [], False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["import_modules", "map_chunk", "pull", "push"]
+__all__ = ["FUNCTIONS", "import_modules", "map_chunk", "pull", "push"]
 
 
 def map_chunk(f: Any, *sequences: Any) -> list[Any]:
@@ -39,6 +39,7 @@ def import_modules(name: str, fromlist: Any) -> None:
         globals()[name.partition(".")[0]] = module
 
 
-for _function in (map_chunk, push, pull, import_modules):
+FUNCTIONS = (map_chunk, push, pull, import_modules)
+for _function in FUNCTIONS:
     _function.__module__ = "__main__"
     _function.__annotations__ = {}

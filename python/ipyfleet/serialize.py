@@ -231,6 +231,20 @@ def loads(data: Buffer) -> Any:
     return _WireUnpickler(io.BytesIO(data)).load()
 
 
+def pack_plainly(f: FunctionType) -> PrePickled:
+    """Pack a function with the standard pickle, whichever module is in use for other objects.
+
+    Its globals on the engine are then the user namespace if it belongs to ``__main__``, which other
+    pickle modules do not see to.
+    """
+    out = io.BytesIO()
+    pickler = pickle.Pickler if _wire_names_importable else _wire_pickler(pickle)
+    pickler(out, PICKLE_PROTOCOL).dump(CannedFunction(f))
+    packed = object.__new__(PrePickled)
+    packed.buffers = [out.getvalue()]
+    return packed
+
+
 def use_pickle_module(name: str) -> None:
     """Switch an engine of either kind to the pickle module `name`; meant for `view.apply`.
 
