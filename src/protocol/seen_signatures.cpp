@@ -62,6 +62,7 @@ bool SeenSignatures::try_insert(Set& set, std::uint64_t tag, bool& first) {
     }
   }
   first = true;
+  IPF_CHECK(oldest != nullptr);
   return oldest->compare_exchange_strong(oldest_value, tag | ((newest + 1) & number_mask),
                                          std::memory_order_relaxed);
 }
