@@ -16,12 +16,14 @@
 #include "engine/connection_source.hpp"
 #include "engine/engine_channels.hpp"
 #include "engine/engine_reactor.hpp"
+#include "engine/kernel_ports.hpp"
 #include "engine/nanny.hpp"
 #include "engine/output_capture.hpp"
 #include "engine/python_host.hpp"
 #include "engine/python_location.hpp"
 #include "engine/termination_signal.hpp"
 #include "net/log_spdlog.hpp"
+#include "protocol/kernel_file.hpp"
 
 namespace ipf::engine {
 
@@ -55,29 +57,12 @@ std::filesystem::path connection_file(const EngineOptions& options, const Profil
   return paths.security() / named;
 }
 
-int run_threads(const EngineOptions& options,
-                ConnectionSource& source,
-                FoundConnection found,
-                PythonOptions python,
-                const EngineSeat& seat,
-                OutputCapture* capture,
-                Log& log) {
-  if (capture != nullptr) {
-    capture->redirect();
+int run_threads(ReactorOptions reacting, PythonOptions python, Log& log) {
+  if (reacting.capture != nullptr) {
+    reacting.capture->redirect();
   }
   EngineChannels channels;
-  EngineReactor reactor({.machine = {.registration_timeout = options.registration_timeout,
-                                     .missed_pings_max = options.missed_pings_max},
-                         .connection = std::move(found.info),
-                         .ports_from_reply = found.ports_from_reply,
-                         .uuid = python.uuid,
-                         .username = options.username.empty() ? user_name() : options.username,
-                         .wanted_id = seat.wanted_id ? seat.wanted_id : options.wanted_id,
-                         .resources = options.resources,
-                         .nanny_fd = seat.link_fd,
-                         .watch = &source,
-                         .capture = capture},
-                        channels, log);
+  EngineReactor reactor(std::move(reacting), channels, log);
   int status = status_failed;
   {
     const std::jthread io = start_io(reactor, status);
@@ -89,8 +74,13 @@ int run_threads(const EngineOptions& options,
 
 /// The log writes to this process's stderr as it is now, and goes on to do so when descriptor 2 is
 /// caught and sent to clients.
-Result<std::unique_ptr<Log>> open_log(const EngineOptions& options, const ProfilePaths& paths) {
+Result<std::unique_ptr<Log>> open_log(const EngineOptions& options,
+                                      const ProfilePaths& paths,
+                                      bool kernel) {
   LogOptions log{.name = "IPEngine", .level = options.log_level};
+  if (kernel && !options.log_level_given) {
+    log.level = LogLevel::warning;  // its terminal belongs to the frontend
+  }
   if (options.log_to_file) {
     IPF_TRY(make_profile(paths));
     log.file =
@@ -128,8 +118,72 @@ RestartOptions restart_options(const EngineOptions& options, Log& log) {
   return out;
 }
 
+PythonOptions python_options(const EngineOptions& options,
+                             const ProfilePaths& paths,
+                             const PythonLocation& location,
+                             const EngineSeat& seat) {
+  return {.executable = location.executable,
+          .uuid = identity_of(options, seat),
+          .username = options.username.empty() ? user_name() : options.username,
+          .startup_command = options.startup_command,
+          .startup_script = options.startup_script,
+          .profile_dir = std::filesystem::exists(paths.dir) ? paths.dir.string() : std::string(),
+          .use_mpi = options.use_mpi,
+          .mpi_module = options.mpi_module,
+          .traits = options.traits};
+}
+
 int fail(Log& log, int status, const std::string& text) {
   log.error(text);
+  return status;
+}
+
+/// True when no controller is wanted: by option, or because the file is a kernel's.
+bool is_kernel(const EngineOptions& options, const ProfilePaths& paths) {
+  if (options.kernel) {
+    return true;
+  }
+  constexpr std::size_t file_bytes_max = 1UL << 20U;
+  const auto text = options.connection_file.empty() || !options.connection_text.empty()
+                        ? Result<std::string>(std::string())
+                        : read_text_file(connection_file(options, paths), file_bytes_max);
+  return text && is_kernel_connection(*text);
+}
+
+int run_kernel(const EngineOptions& options,
+               const ProfilePaths& paths,
+               const std::filesystem::path& file,
+               Log& log) {
+  const auto location = locate_python(PythonSearch::here());
+  if (!location) {
+    return fail(log, status_failed, location.error().message);
+  }
+  PythonOptions python = python_options(options, paths, *location, {});
+  python.is_kernel = true;
+  auto kernel = open_kernel(file, {.uuid = python.uuid, .username = python.username});
+  if (!kernel) {
+    return fail(log, status_failed, kernel.error().message);
+  }
+  announce(*kernel);
+  auto capture = OutputCapture::create();
+  if (!capture) {
+    log.warning(capture.error().message);
+  }
+  const ParentWatch parent;
+  ReactorOptions io{.machine = {},
+                    .uuid = python.uuid,
+                    .username = python.username,
+                    .kernel = std::move(kernel->link),
+                    .frontend_fd = parent.fd(),
+                    .capture = capture ? capture->get() : nullptr};
+  if (io.capture != nullptr) {
+    io.capture->keep_to_itself();
+  }
+  const int status = run_threads(std::move(io), std::move(python), log);
+  if (kernel->file_is_ours) {
+    std::error_code ignored;
+    std::filesystem::remove(kernel->file, ignored);
+  }
   return status;
 }
 
@@ -137,14 +191,25 @@ int fail(Log& log, int status, const std::string& text) {
 
 int run_engine(const EngineOptions& options) {
   const auto paths = locate_profile(options.profile);
-  auto log =
-      paths ? open_log(options, *paths) : Result<std::unique_ptr<Log>>(unexpected(paths.error()));
+  const bool kernel = paths && is_kernel(options, *paths);
+  auto log = paths ? open_log(options, *paths, kernel)
+                   : Result<std::unique_ptr<Log>>(unexpected(paths.error()));
   if (!log) {
     return fail(**make_log({.name = "IPEngine"}), status_usage, log.error().message);
   }
   if (!options.gpus.empty()) {
     // Before any thread and before Python, which hands it on to whatever it starts.
     setenv("CUDA_VISIBLE_DEVICES", options.gpus.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+  }
+  const auto file = connection_file(options, *paths);
+  const auto kernel_file = options.connection_file.empty()
+                               ? std::filesystem::path()
+                               : std::filesystem::absolute(options.connection_file);
+  if (!options.work_dir.empty() && chdir(options.work_dir.c_str()) != 0) {
+    return fail(**log, status_usage, "--work-dir " + options.work_dir + ": " + errno_text(errno));
+  }
+  if (kernel) {
+    return run_kernel(options, *paths, kernel_file, **log);
   }
   std::unique_ptr<OutputCapture> capture;
   if (auto made = OutputCapture::create()) {
@@ -153,7 +218,6 @@ int run_engine(const EngineOptions& options) {
     (*log)->warning(made.error().message);
   }
   EngineSeat seat;
-  const auto file = connection_file(options, *paths);
   if (options.with_nanny) {
     const auto split = split_nanny(
         {.restart = restart_options(options, **log), .memory_limit = options.memory_limit}, **log,
@@ -162,9 +226,6 @@ int run_engine(const EngineOptions& options) {
       return fail(**log, status_failed, split.error().message);
     }
     seat = *split;
-  }
-  if (!options.work_dir.empty() && chdir(options.work_dir.c_str()) != 0) {
-    return fail(**log, status_usage, "--work-dir " + options.work_dir + ": " + errno_text(errno));
   }
   const auto location = locate_python(PythonSearch::here());
   if (!location) {
@@ -178,17 +239,19 @@ int run_engine(const EngineOptions& options) {
                 found.error().code == ErrorCode::timed_out ? status_not_registered : status_failed,
                 found.error().message);
   }
-  PythonOptions python{
-      .executable = location->executable,
-      .uuid = identity_of(options, seat),
-      .startup_command = options.startup_command,
-      .startup_script = options.startup_script,
-      .profile_dir = std::filesystem::exists(paths->dir) ? paths->dir.string() : std::string(),
-      .use_mpi = options.use_mpi,
-      .mpi_module = options.mpi_module,
-      .traits = options.traits};
-  return run_threads(options, source, std::move(*found), std::move(python), seat, capture.get(),
-                     **log);
+  PythonOptions python = python_options(options, *paths, *location, seat);
+  ReactorOptions io{.machine = {.registration_timeout = options.registration_timeout,
+                                .missed_pings_max = options.missed_pings_max},
+                    .connection = std::move(found->info),
+                    .ports_from_reply = found->ports_from_reply,
+                    .uuid = python.uuid,
+                    .username = python.username,
+                    .wanted_id = seat.wanted_id ? seat.wanted_id : options.wanted_id,
+                    .resources = options.resources,
+                    .nanny_fd = seat.link_fd,
+                    .watch = &source,
+                    .capture = capture.get()};
+  return run_threads(std::move(io), std::move(python), **log);
 }
 
 }  // namespace ipf::engine

@@ -2,9 +2,11 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include "engine/engine_output.hpp"
 #include "engine/execution_queue.hpp"
+#include "engine/input_exchange.hpp"
 #include "engine/stream_buffer.hpp"
 #include "net/wakeup.hpp"
 
@@ -28,6 +30,9 @@ struct EngineChannels {
                         }};
   StreamBuffer streams{outputs, {}};
   ExecutionQueue queue{};
+  InputExchange input{};
+  /// The request that Python works on, or did last.
+  std::atomic<std::uint64_t> current_request{0};
   /// Signalled by the SIGTERM handler.
   Wakeup termination{};
 };

@@ -34,6 +34,10 @@ enum class RequestKind {
 struct EngineStarted {
   bool operator==(const EngineStarted&) const = default;
 };
+/// The ports of a kernel of its own are open: there is no controller to register with.
+struct KernelOpened {
+  bool operator==(const KernelOpened&) const = default;
+};
 struct RegistrationAccepted {
   EngineId id{};
   Duration ping_period{};
@@ -98,6 +102,7 @@ struct TimePassed {
 };
 
 using Event = std::variant<EngineStarted,
+                           KernelOpened,
                            RegistrationAccepted,
                            RegistrationRefused,
                            ConnectionReplaced,

@@ -1,6 +1,5 @@
 #include "engine/engine_link.hpp"
 
-#include <array>
 #include <chrono>
 #include <utility>
 
@@ -25,23 +24,17 @@ Signer make_signer(const ConnectionInfo& info) {
   return std::move(*signer);
 }
 
-void lend(const Frames& frames, std::vector<SharedBytes>& out) {
-  out.clear();
-  for (std::size_t i = 0; i < frames.size(); ++i) {
-    out.push_back(frames.shared(i));
-  }
-}
-
 }  // namespace
 
-EngineLink::EngineLink(
-    ConnectionInfo info, std::string uuid, const std::string& username, IoLoop& loop, Log& log)
+EngineLink::EngineLink(ConnectionInfo info,
+                       const std::string& uuid,
+                       const std::string& username,
+                       IoLoop& loop,
+                       Log& log)
     : info_(std::move(info)),
-      uuid_(std::move(uuid)),
-      signer_(make_signer(info_)),
-      session_(uuid_, username, signer_),
+      messages_(uuid, username, make_signer(info_), iopub_link),
       loop_(loop),
-      registration_(context_, SocketKind::dealer, {.identity = uuid_, .linger_ms = linger_ms}),
+      registration_(context_, SocketKind::dealer, {.identity = uuid, .linger_ms = linger_ms}),
       queues_(loop, {}, log),
       registration_source_(loop_, registration_) {}
 
@@ -58,10 +51,10 @@ std::string EngineLink::registration_url() const {
 }
 
 Result<void> EngineLink::connect(EngineId id) {
-  identity_.emplace(uuid_, id);
-  status_topic_ = identity_->topic("status");
+  messages_.set_id(id);
+  const std::string& uuid = messages_.uuid();
   const auto shell = [&](const char* name, int port) {
-    return queues_.connect(ZmtpConnector::Kind::router, name, url(port), uuid_);
+    return queues_.connect(ZmtpConnector::Kind::router, name, url(port), uuid);
   };
   IPF_TRY(shell("mux", info_.mux));
   if (info_.task != 0) {
@@ -72,9 +65,9 @@ Result<void> EngineLink::connect(EngineId id) {
     IPF_TRY(shell("broadcast", info_.broadcast[leaf]));
   }
   IPF_TRY(queues_.connect(ZmtpConnector::Kind::router, std::string(control_link),
-                          url(info_.control), uuid_));
+                          url(info_.control), uuid));
   IPF_TRY(queues_.connect(ZmtpConnector::Kind::pub, std::string(iopub_link), url(info_.iopub)));
-  pong_.emplace(context_, SocketKind::dealer, SocketOptions{.identity = uuid_, .linger_ms = 0});
+  pong_.emplace(context_, SocketKind::dealer, SocketOptions{.identity = uuid, .linger_ms = 0});
   IPF_TRY(pong_->connect(url(info_.hb_pong)));
   ping_.emplace(context_, SocketKind::sub, SocketOptions{.linger_ms = 0});
   ping_->subscribe_all();
@@ -97,62 +90,23 @@ bool EngineLink::pending() const {
 }
 
 void EngineLink::tell_hub(std::string_view type, std::string_view content) {
-  registration_.send(session_.make({.type = type, .content = content}, wall_now()));
+  registration_.send(messages_.plain(type, content));
   registration_source_.touched();
 }
 
 void EngineLink::publish_status(std::string_view parent, std::string_view state) {
-  const std::array<std::string_view, 2> route{iopub_link, status_topic_};
-  std::string content = R"({"execution_state": ")";
-  content += state;
-  content += "\"}";
-  queues_.send(session_.make({.type = "status",
-                              .parent = parent,
-                              .metadata = identity_->metadata(),
-                              .content = content,
-                              .identities = route},
-                             wall_now()));
+  queues_.send(messages_.status(parent, state));
 }
 
 void EngineLink::publish(const Published& message) {
-  const std::string topic = identity_->topic(message.topic);
-  const std::array<std::string_view, 2> route{iopub_link, topic};
-  lend(message.buffers, buffers_);
-  queues_.send(
-      session_.make({.type = message.msg_type,
-                     .parent = message.parent.bytes.empty() ? "{}" : message.parent.bytes,
-                     .metadata = message.metadata.empty() ? identity_->metadata()
-                                                          : std::string_view(message.metadata),
-                     .content = message.content,
-                     .identities = route,
-                     .buffers = buffers_},
-                    wall_now()));
-  buffers_.clear();
+  queues_.send(messages_.published(message));
 }
 
 Frames EngineLink::reply(const ReplyTarget& target,
                          const ReplyFacts& facts,
                          std::string_view content,
                          const Frames& buffers) {
-  const Message& request = target.request;
-  const bool shell = target.channel == Channel::shell;
-  const std::string metadata =
-      shell ? identity_->reply_metadata(facts, read_echoed_metadata(request.metadata()))
-            : identity_->metadata();
-  identities_.clear();
-  for (std::size_t i = 0; i < request.identity_count(); ++i) {
-    identities_.push_back(request.identity(i));
-  }
-  lend(buffers, buffers_);
-  const std::string type = reply_type(target.msg_type);
-  Frames frames = session_.make({.type = type,
-                                 .parent = request.header(),
-                                 .metadata = metadata,
-                                 .content = content,
-                                 .identities = identities_,
-                                 .buffers = buffers_},
-                                wall_now());
-  buffers_.clear();
+  Frames frames = messages_.reply(target, facts, content, buffers);
   queues_.send(frames);
   return frames;
 }

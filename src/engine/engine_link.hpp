@@ -8,30 +8,17 @@
 #include "core/ids.hpp"
 #include "core/log.hpp"
 #include "core/result.hpp"
+#include "engine/engine_messages.hpp"
 #include "engine/engine_output.hpp"
-#include "engine/reply_texts.hpp"
 #include "net/loop_sources.hpp"
 #include "net/socket.hpp"
 #include "net/zmtp_connector.hpp"
 #include "protocol/connection_file.hpp"
 #include "protocol/message.hpp"
-#include "protocol/session.hpp"
-#include "protocol/signer.hpp"
 
 namespace ipf::engine {
 
-enum class Channel { shell, control };
-
-/// Whom a reply answers.
-struct ReplyTarget {
-  Channel channel{Channel::shell};
-  std::string_view msg_type{};  ///< of the request
-  const Message& request;
-};
-
-/// The sockets of an engine to one controller, and the session that signs what goes out: the only
-/// place that knows how an engine's messages are laid out (protocol.md 1.2, 4.5 to 4.9). One
-/// thread.
+/// The sockets of an engine to one controller (protocol.md 1.2). One thread.
 ///
 /// Requests, replies and outputs go through a ZmtpConnector, in the thread of the loop; libzmq
 /// serves what is rare: registration and heartbeats.
@@ -45,8 +32,11 @@ class EngineLink {
 
   /// Opens the registration socket. The signature scheme of `info` must be one that exists; `loop`
   /// and `log` must outlive the link.
-  EngineLink(
-      ConnectionInfo info, std::string uuid, const std::string& username, IoLoop& loop, Log& log);
+  EngineLink(ConnectionInfo info,
+             const std::string& uuid,
+             const std::string& username,
+             IoLoop& loop,
+             Log& log);
   /// Waits a moment until the last messages have left.
   ~EngineLink();
 
@@ -56,8 +46,8 @@ class EngineLink {
   Result<void> connect(EngineId id);
 
   [[nodiscard]] const ConnectionInfo& connection() const { return info_; }
-  [[nodiscard]] const Signer& signer() const { return signer_; }
-  [[nodiscard]] const EngineIdentity& identity() const { return *identity_; }
+  [[nodiscard]] const Signer& signer() const { return messages_.signer(); }
+  [[nodiscard]] const EngineIdentity& identity() const { return messages_.identity(); }
   [[nodiscard]] std::string registration_url() const;
   /// Fails for a malformed address.
   Result<void> connect_registration() { return registration_.connect(registration_url()); }
@@ -94,11 +84,7 @@ class EngineLink {
   [[nodiscard]] std::string url(int port) const;
 
   ConnectionInfo info_;
-  std::string uuid_;
-  Signer signer_;
-  Session session_;
-  std::optional<EngineIdentity> identity_{};
-  std::string status_topic_{};
+  EngineMessages messages_;
 
   IoLoop& loop_;
   NetContext context_{};  // before its sockets
@@ -109,8 +95,7 @@ class EngineLink {
   LoopReceiver registration_source_;
   std::optional<LoopReceiver> ping_source_{};
 
-  std::vector<std::string_view> identities_{};  // of the reply that is built
-  std::vector<SharedBytes> buffers_{};          // of the message that is built
+  std::vector<std::string_view> identities_{};  // of the reply that is sent again
 };
 
 }  // namespace ipf::engine

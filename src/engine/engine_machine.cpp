@@ -81,14 +81,23 @@ void EngineMachine::on_event(const RegistrationAccepted& event) {
     note(LogLevel::warning, "ignored a registration reply that nobody waited for");
     return;
   }
-  phase_ = Phase::connected;
-  id_ = event.id;
   ping_interval_ = event.ping_period + ping_slack;
   registration_deadline_ = TimePoint::never();
   registration_note_ = TimePoint::never();
-  act(ConnectSockets{.id = event.id});
-  act(PublishStarting{});
   ping_deadline_ = now_ + ping_interval_;
+  join(event.id);
+}
+
+void EngineMachine::on_event(const KernelOpened& /*event*/) {
+  IPF_CHECK(phase_ == Phase::created);
+  join(EngineId{0});
+}
+
+void EngineMachine::join(EngineId id) {
+  phase_ = Phase::connected;
+  id_ = id;
+  act(ConnectSockets{.id = id});
+  act(PublishStarting{});
   if (shell_started_) {
     phase_ = Phase::serving;
     start_next();

@@ -83,6 +83,7 @@ class EngineMachine {
   };
 
   void on_event(const EngineStarted& event);
+  void on_event(const KernelOpened& event);
   void on_event(const RegistrationAccepted& event);
   void on_event(const RegistrationRefused& event);
   void on_event(const ConnectionReplaced& event);
@@ -124,7 +125,7 @@ class EngineMachine {
   void check_cancels();
   void end_at_once(const std::string& evalue, int status);
   void stop_unregistered(int status, const std::string& reason);
-  void begin_heart_watch();
+  void join(EngineId id);
   void check_registration();
   void check_heart();
   void raise_due_signals();

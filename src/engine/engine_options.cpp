@@ -28,6 +28,7 @@ constexpr const char* examples = R"(Examples:
   ipengine --file=/data/ipcontroller-engine.json --location=head.example.org
   ipengine -c "import numpy as np"         run code at start, before the first request
   mpiexec -n 4 ipengine --mpi              engines whose ids are their MPI ranks
+  ipengine --kernel                        a Jupyter kernel: attach with jupyter console --existing
 
 The engine waits for the connection file and for the controller (60 s each), runs until the
 controller or a client stops it, and can be stopped with SIGTERM or a double Ctrl-C.
@@ -39,7 +40,7 @@ struct Raw {
   int id{-1};
   double timeout_seconds{60};
   double wait_seconds{60};
-  std::string log_level{"info"};
+  std::string log_level{};
   std::string keyfile{};
   std::string key{};
   bool key_given{};
@@ -54,7 +55,9 @@ struct Raw {
 void add_connection_options(CLI::App& app, Raw& raw) {
   EngineOptions& options = raw.options;
   app.add_option("-f,--file", options.connection_file,
-                 "The controller's connection file for engines");
+                 "The controller's connection file for engines, or a Jupyter kernel's");
+  app.add_flag("--kernel", options.kernel,
+               "Be a Jupyter kernel without a controller; --file is then the kernel's file");
   app.add_option("--url", options.registration_url,
                  "Registration address, e.g. tcp://10.0.0.1:10101");
   app.add_option("--location", options.location, "Host name or address of the controller");
@@ -303,7 +306,11 @@ std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
   } else {
     options.key = environment_key;
   }
-  const auto level = parse_log_level(raw.debug ? "debug" : raw.quiet ? "error" : raw.log_level);
+  options.log_level_given = raw.debug || raw.quiet || !raw.log_level.empty();
+  const auto level = parse_log_level(raw.debug               ? "debug"
+                                     : raw.quiet             ? "error"
+                                     : raw.log_level.empty() ? "info"
+                                                             : raw.log_level);
   if (!level) {
     return wrong(level.error().message);
   }

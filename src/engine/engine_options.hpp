@@ -21,6 +21,7 @@ struct EngineOptions {
   ProfileOptions profile{};
   std::string connection_text{};   ///< $IPP_CONNECTION_INFO: the engine file itself
   std::string connection_file{};   ///< --file; a bare name lies in the profile's security directory
+  bool kernel{};                   ///< --kernel: no controller, frontends connect to this process
   std::string registration_url{};  ///< --url, e.g. tcp://10.0.0.1:10101
   std::string location{};
   std::string controller_ip{};
@@ -45,6 +46,7 @@ struct EngineOptions {
   std::map<std::string, double, std::less<>> resources{};
   std::string work_dir{};
   LogLevel log_level{LogLevel::info};
+  bool log_level_given{};
   bool log_to_file{};
   /// `--Class.trait=value` of classes that Python may know.
   std::map<std::string, std::map<std::string, std::string>> traits{};

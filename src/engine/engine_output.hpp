@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <variant>
 
@@ -27,12 +28,20 @@ struct Published {
   std::string metadata{};  ///< empty: what names this engine
   Frames buffers{};
   SharedBytes parent{};  ///< the header of the request it belongs to; may be empty
+  bool of_kernel{};      ///< that request came from a frontend, so the controller is not told
 };
 /// The reply to a request. Its outputs were pushed before.
 struct WorkDone {
   RequestToken token{};
   std::string content{};  ///< empty: `{"status": "ok"}`
   Frames buffers{};
+};
+/// User code waits for a line from whoever sent the request; InputExchange brings the answer.
+struct InputWanted {
+  RequestToken token{};      ///< of the request that runs
+  std::uint64_t question{};  ///< for InputExchange
+  std::string prompt{};
+  bool password{};
 };
 /// User code called exit().
 struct ExitRequested {};
@@ -44,6 +53,7 @@ using EngineOutput = std::variant<ShellReady,
                                   StreamWaiting,
                                   Published,
                                   WorkDone,
+                                  InputWanted,
                                   ExitRequested,
                                   MainThreadDone>;
 using OutputMailbox = Mailbox<EngineOutput>;

@@ -79,9 +79,16 @@ Result<ConnectionInfo> complete_connection(const Json& reply, const ConnectionIn
 }  // namespace
 
 EngineReactor::EngineReactor(ReactorOptions options, EngineChannels& channels, Log& log)
-    : options_(std::move(options)), channels_(channels), log_(log), machine_(options_.machine) {
+    : options_(std::move(options)),
+      channels_(channels),
+      log_(log),
+      machine_(options_.machine),
+      kernel_(std::move(options_.kernel)) {
   if (options_.nanny_fd >= 0) {
     nanny_waiting_.emplace(loop_, options_.nanny_fd);
+  }
+  if (options_.frontend_fd >= 0) {
+    frontend_waiting_.emplace(loop_, options_.frontend_fd);
   }
   for (std::size_t i = 0; options_.capture != nullptr && i < OutputCapture::streams; ++i) {
     captured_waiting_[i].emplace(loop_, options_.capture->fd(i));
@@ -91,15 +98,19 @@ EngineReactor::EngineReactor(ReactorOptions options, EngineChannels& channels, L
 // ---- the loop -----------------------------------------------------------------------------------
 
 int EngineReactor::run() {
-  open_link();
-  watch_due_ = steady_now() + watch_interval;
-  feed(EngineStarted{});
+  if (kernel_) {
+    kernel_->attach(loop_);
+    feed(KernelOpened{});
+  } else {
+    open_link();
+    watch_due_ = steady_now() + watch_interval;
+    feed(EngineStarted{});
+  }
   while (!machine_.left()) {
-    poll(std::min({machine_.next_deadline(), streams_due_, watch_due_, link_->next_deadline()}));
+    poll(next_deadline());
     const TimePoint now = steady_now();
-    receive_pings();
-    receive_requests();
-    receive_registration();
+    serve_controller();
+    serve_kernel();
     if (captured_is_waiting()) {
       read_captured();
     }
@@ -109,8 +120,10 @@ int EngineReactor::run() {
     if (now >= machine_.next_deadline()) {
       feed(TimePassed{});
     }
-    link_->check_deadlines(now);
-    link_->flush();
+    if (link_) {
+      link_->check_deadlines(now);
+      link_->flush();
+    }
   }
   channels_.outputs.close();
   close_link();
@@ -122,7 +135,8 @@ void EngineReactor::poll(TimePoint deadline) {
   // What was pushed before the flag was up has woken nobody.
   channels_.outputs.take(outputs_);
   const TimePoint now = steady_now();
-  loop_.wait(now, outputs_.empty() && !link_->pending() ? deadline : now);
+  const bool pending = (link_ && link_->pending()) || (kernel_ && kernel_->pending());
+  loop_.wait(now, outputs_.empty() && !pending ? deadline : now);
   channels_.io_sleeps.store(false);
   if (outputs_waiting_.take()) {
     channels_.wakeup.drain();
@@ -155,6 +169,10 @@ void EngineReactor::watch_outside(TimePoint now) {
   }
   if (nanny_waiting_ && nanny_waiting_->take()) {
     read_nanny();
+  }
+  if (frontend_waiting_ && frontend_waiting_->take()) {
+    frontend_waiting_.reset();
+    feed(TerminationRequested{.reason = "the process that started this kernel is gone"});
   }
   if (now < watch_due_) {
     return;
@@ -261,15 +279,19 @@ void EngineReactor::receive_requests() {
     if (!received) {
       return;
     }
-    const Channel channel = received->channel;
-    auto message = verify_message(std::move(received->frames), link_->signer());
-    if (!message) {
-      report_rejected(message.error());
-    } else if (!guard_.first_sight(message->signature())) {
-      on_replay(channel, *message);
-    } else {
-      on_request(channel, std::move(*message));
-    }
+    on_frames(received->channel, std::move(received->frames));
+  }
+}
+
+void EngineReactor::on_frames(Channel channel, Frames frames) {
+  const Signer& signer = is_kernel(channel) ? kernel_->signer() : link_->signer();
+  auto message = verify_message(std::move(frames), signer);
+  if (!message) {
+    report_rejected(message.error());
+  } else if (!guard_.first_sight(message->signature())) {
+    on_replay(channel, *message);
+  } else {
+    on_request(channel, std::move(*message));
   }
 }
 
@@ -303,7 +325,7 @@ void EngineReactor::on_request(Channel channel, Message message) {
   };
   Pending entry{.channel = channel, .msg_type = std::string(msg_type), .head = head()};
   const RequestKind kind = kind_of(msg_type);
-  if (channel == Channel::shell && !is_control_type(msg_type)) {
+  if (is_shell(channel) && !is_control_type(msg_type)) {
     RequestArrived event{.token = token, .kind = kind, .msg_id = std::string(header->msg_id)};
     if (kind != RequestKind::native) {
       entry.request = std::move(message);
@@ -378,7 +400,8 @@ void EngineReactor::publish_captured() {
     on_output(Published{.msg_type = "stream",
                         .topic = stream_names[i],
                         .content = stream_content(stream_names[i], captured_[i]),
-                        .parent = work_parent_});
+                        .parent = work_parent_,
+                        .of_kernel = work_of_kernel_});
     captured_[i].clear();
   }
 }
@@ -400,7 +423,7 @@ void EngineReactor::on_output(const StreamWaiting& /*output*/) {
 
 void EngineReactor::on_output(const Published& output) {
   if (connected_) {  // else: startup code of an engine that is not registered yet
-    link_->publish(output);
+    publish(output);
   }
 }
 
@@ -453,20 +476,27 @@ void EngineReactor::perform(const ConnectSockets& action) {
     log_.warning("asked for id " + std::to_string(options_.wanted_id->value) + ", got " +
                  std::to_string(action.id.value));
   }
-  if (const auto connected = link_->connect(action.id); !connected) {
-    log_.error(connected.error().message);
+  if (link_) {
+    if (const auto connected = link_->connect(action.id); !connected) {
+      log_.error(connected.error().message);
+    }
+    tell_nanny(registered_line({.uuid = options_.uuid,
+                                .url = link_->registration_url(),
+                                .key = link_->connection().key,
+                                .scheme = link_->connection().signature_scheme,
+                                .id = action.id}));
   }
   connected_ = true;
-  tell_nanny(registered_line({.uuid = options_.uuid,
-                              .url = link_->registration_url(),
-                              .key = link_->connection().key,
-                              .scheme = link_->connection().signature_scheme,
-                              .id = action.id}));
   channels_.queue.admit(action.id);
 }
 
 void EngineReactor::perform(const PublishStarting& /*action*/) {
-  link_->publish_status("{}", "starting");
+  if (link_) {
+    link_->publish_status("{}", "starting");
+  }
+  if (kernel_) {
+    kernel_->publish_status("{}", "starting");
+  }
 }
 
 void EngineReactor::perform(const AnswerPing& /*action*/) {
@@ -478,11 +508,14 @@ void EngineReactor::perform(const PublishBusy& action) {
   if (request.started == WallTime{}) {
     request.started = wall_now();
   }
-  link_->publish_status(request.head.header(), "busy");
+  publish_status(request, "busy");
 }
 
 void EngineReactor::perform(const PublishIdle& action) {
-  link_->publish_status(pending(action.token).head.header(), "idle");
+  publish_status(pending(action.token), "idle");
+  if (question_ && question_->token == action.token) {
+    question_.reset();
+  }
   pending_.erase(action.token.value);
 }
 
@@ -491,11 +524,13 @@ void EngineReactor::hand_over(RequestToken token, WorkKind kind) {
   Pending& request = pending(token);
   request.started = wall_now();
   work_parent_ = request.head.frames().shared(request.head.identity_count() + 2);
+  work_of_kernel_ = is_kernel(request.channel);
   const auto header = headers_.read_header(*request.request);
   channels_.queue.hand_over({.token = token,
                              .kind = kind,
                              .msg_id = header ? std::string(header->msg_id) : std::string(),
-                             .message = std::move(*request.request)});
+                             .message = std::move(*request.request),
+                             .of_kernel = work_of_kernel_});
   request.request.reset();
 }
 
@@ -530,7 +565,7 @@ void EngineReactor::perform(const SendAnswer& action) {
   } else if (request.msg_type == "usage_request") {
     reply(request, usage_.content(steady_now()));
   } else if (request.msg_type == "connect_request") {
-    reply(request, ok_content);  // there are no ports to connect to but the controller's
+    reply(request, connect_content(request.channel));
   } else {
     perform(SendFailure{.token = action.token,
                         .ename = "NotImplementedError",
@@ -545,7 +580,7 @@ void EngineReactor::perform(const SendOk& action) {
 void EngineReactor::perform(const SendFailure& action) {
   const Pending& request = pending(action.token);
   const std::string method = request.msg_type.substr(0, request.msg_type.find('_'));
-  reply(request, link_->identity().error_content(action.ename, action.evalue, method),
+  reply(request, identity().error_content(action.ename, action.evalue, method),
         {.status = ReplyStatus::error});
 }
 
@@ -553,10 +588,11 @@ void EngineReactor::perform(const AnnounceShutdown& action) {
   const Pending& request = pending(action.token);
   const std::string content = dump_json({{"status", "ok"}, {"restart", action.restart}});
   reply(request, content);
-  link_->publish({.msg_type = "shutdown_reply",
-                  .topic = "shutdown",
-                  .content = content,
-                  .parent = request.head.frames().shared(request.head.identity_count() + 2)});
+  publish({.msg_type = "shutdown_reply",
+           .topic = "shutdown",
+           .content = content,
+           .parent = request.head.frames().shared(request.head.identity_count() + 2),
+           .of_kernel = is_kernel(request.channel)});
 }
 
 void EngineReactor::reply(const Pending& request,
@@ -564,9 +600,13 @@ void EngineReactor::reply(const Pending& request,
                           ReplyFacts facts,
                           const Frames& buffers) {
   facts.started = request.started;
-  Frames sent = link_->reply(
-      {.channel = request.channel, .msg_type = request.msg_type, .request = request.head}, facts,
-      content, buffers);
+  const ReplyTarget target{
+      .channel = request.channel, .msg_type = request.msg_type, .request = request.head};
+  if (is_kernel(request.channel)) {
+    kernel_->reply(target, facts, content, buffers);
+    return;
+  }
+  Frames sent = link_->reply(target, facts, content, buffers);
   if (request.channel == Channel::shell) {
     if (const auto header = headers_.read_header(request.head)) {
       sent_replies_.add(std::string(header->msg_id), std::move(sent));
@@ -587,6 +627,9 @@ void EngineReactor::perform(const RaiseSignal& action) {
 }
 
 void EngineReactor::perform(const SendUnregistration& action) {
+  if (!link_) {
+    return;
+  }
   Json content{{"id", nullptr}};
   if (action.id) {
     content["id"] = action.id->value;
@@ -597,6 +640,7 @@ void EngineReactor::perform(const SendUnregistration& action) {
 
 void EngineReactor::perform(const StopPython& action) {
   tell_nanny(leaving_line(action.restart));
+  channels_.input.close();
   channels_.queue.stop();
 }
 
@@ -618,6 +662,7 @@ void EngineReactor::close_link() {
   pending_.clear();
   sent_replies_.clear();
   link_.reset();  // waits a moment until the last messages are out
+  kernel_.reset();
 }
 
 void EngineReactor::perform(const Note& action) {

@@ -16,6 +16,7 @@
 #include "engine/engine_channels.hpp"
 #include "engine/engine_link.hpp"
 #include "engine/engine_machine.hpp"
+#include "engine/kernel_link.hpp"
 #include "engine/nanny_link.hpp"
 #include "engine/output_capture.hpp"
 #include "engine/reply_texts.hpp"
@@ -49,8 +50,11 @@ struct ReactorOptions {
   std::optional<EngineId> wanted_id{};
   std::map<std::string, double, std::less<>> resources{};  ///< what it has for tasks
   int nanny_fd{-1};                                        ///< socket to the nanny; -1: none
-  ConnectionWatch* watch{};                                ///< may be null
-  OutputCapture* capture{};                                ///< may be null
+  /// Set: a kernel of its own without a controller; `connection` means nothing then.
+  std::unique_ptr<KernelLink> kernel{};
+  int frontend_fd{-1};       ///< becomes readable when the process that started the kernel is gone
+  ConnectionWatch* watch{};  ///< may be null
+  OutputCapture* capture{};  ///< may be null
 };
 
 /// The IO thread of an engine: owns all sockets, never needs the GIL.
@@ -82,9 +86,14 @@ class EngineReactor {
   void open_link();
   void poll(TimePoint deadline);
   void feed(const Event& event);
+  void serve_controller();
+  void serve_kernel();
+  void receive_input();
   void receive_pings();
   void receive_registration();
   void receive_requests();
+  void receive_frontend_requests(Channel channel);
+  void on_frames(Channel channel, Frames frames);
   void on_request(Channel channel, Message message);
   /// It was here before: answers again if the answer is known.
   void on_replay(Channel channel, const Message& message);
@@ -102,6 +111,7 @@ class EngineReactor {
   void on_output(const StreamWaiting& output);
   void on_output(const Published& output);
   void on_output(WorkDone& output);
+  void on_output(const InputWanted& output);
   void on_output(const ExitRequested& output);
   void on_output(const MainThreadDone& output);
 
@@ -133,6 +143,11 @@ class EngineReactor {
              std::string_view content,
              ReplyFacts facts = {},
              const Frames& buffers = {});
+  [[nodiscard]] const EngineIdentity& identity() const;
+  [[nodiscard]] std::string connect_content(Channel channel) const;
+  void publish_status(const Pending& request, std::string_view state);
+  void publish(const Published& message);
+  [[nodiscard]] TimePoint next_deadline() const;
   /// A line of nanny_link.hpp; nothing happens without a nanny.
   void tell_nanny(const std::string& line);
   void read_nanny();
@@ -144,10 +159,12 @@ class EngineReactor {
   IoLoop loop_{};
   EngineMachine machine_;
   Actions actions_{};
-  std::unique_ptr<EngineLink> link_;
+  std::unique_ptr<EngineLink> link_;    ///< null for a kernel without a controller
+  std::unique_ptr<KernelLink> kernel_;  ///< null unless frontends may connect
   LoopFd outputs_waiting_{loop_, channels_.wakeup.fd()};
   LoopFd termination_waiting_{loop_, channels_.termination.fd()};
   std::optional<LoopFd> nanny_waiting_{};
+  std::optional<LoopFd> frontend_waiting_{};
   std::array<std::optional<LoopFd>, OutputCapture::streams> captured_waiting_{};
 
   bool connected_{};
@@ -162,6 +179,13 @@ class EngineReactor {
   /// Output past Python that has not been published, and the request it belongs to.
   std::array<std::string, OutputCapture::streams> captured_{};
   SharedBytes work_parent_{};
+  bool work_of_kernel_{};
+  /// The question that a frontend has been asked, for InputExchange.
+  struct OpenQuestion {
+    RequestToken token{};
+    std::uint64_t question{};
+  };
+  std::optional<OpenQuestion> question_{};
   std::vector<EngineOutput> outputs_{};
   FramesBuilder head_builder_{};
 

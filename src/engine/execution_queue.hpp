@@ -24,6 +24,7 @@ struct WorkItem {
   WorkKind kind{WorkKind::apply};
   std::string msg_id{};
   Message message;
+  bool of_kernel{};  ///< as in Published
 };
 
 /// The way from the IO thread to the main thread, which runs Python.

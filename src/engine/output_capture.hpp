@@ -28,6 +28,8 @@ class OutputCapture {
 
   /// From now on descriptors 1 and 2 of this process are caught.
   void redirect();
+  /// From now on nothing is copied: the original is a terminal that shows the messages anyway.
+  void keep_to_itself() { copies_ = false; }
   /// In the nanny: only look for what the engine has left behind.
   void only_watch();
 
@@ -51,6 +53,7 @@ class OutputCapture {
 
   std::array<Caught, streams> caught_{};
   bool redirected_{};
+  bool copies_{true};
 };
 
 }  // namespace ipf::engine

@@ -149,11 +149,14 @@ class PythonHost::ShellRunner {
     config["use_mpi"] =
         options_.use_mpi && (options_.mpi_module.empty() || options_.mpi_module == "mpi4py");
     config["traits"] = traits;
+    config["is_kernel"] = options_.is_kernel;
     return config;
   }
 
   void run(const WorkItem& item) {
-    channels_.streams.set_parent(item.message.frames().shared(item.message.identity_count() + 2));
+    channels_.streams.set_parent(item.message.frames().shared(item.message.identity_count() + 2),
+                                 item.of_kernel);
+    channels_.current_request.store(item.token.value);
     if (channels_.queue.begin()) {
       PyErr_SetInterrupt();
     }

@@ -16,6 +16,8 @@ namespace ipf::engine {
 struct PythonOptions {
   std::filesystem::path executable{};  ///< what sys.executable shall be
   std::string uuid{};
+  std::string username{};
+  bool is_kernel{};  ///< a kernel of its own: keeps the history of the user's profile
   std::string startup_command{};
   std::string startup_script{};
   std::string profile_dir{};

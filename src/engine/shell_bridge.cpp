@@ -10,6 +10,9 @@ namespace ipf::engine {
 
 namespace {
 
+/// How late an interrupt reaches code that waits for input.
+constexpr Duration signal_check_interval = std::chrono::milliseconds(50);
+
 /// UTF-8 of a Python str; lone surrogates become question marks.
 std::string utf8_of(py::handle text) {
   Py_ssize_t size = 0;
@@ -87,6 +90,34 @@ bool ShellBridge::in_fork() const {
   return getpid() != pid_;
 }
 
+py::object ShellBridge::ask(std::string prompt, bool password) {
+  InputExchange& exchange = channels_.input;
+  channels_.streams.flush();
+  const std::uint64_t question = exchange.begin();
+  channels_.outputs.push(InputWanted{.token = {channels_.current_request.load()},
+                                     .question = question,
+                                     .prompt = std::move(prompt),
+                                     .password = password});
+  while (true) {
+    InputExchange::Outcome outcome;
+    {
+      const py::gil_scoped_release no_gil;
+      outcome = exchange.wait(signal_check_interval);
+    }
+    if (outcome.state == InputExchange::State::answered) {
+      return py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
+          outcome.text.data(), static_cast<Py_ssize_t>(outcome.text.size()), "replace"));
+    }
+    if (outcome.state == InputExchange::State::refused) {
+      return py::none();
+    }
+    if (PyErr_CheckSignals() != 0) {
+      exchange.abandon();
+      throw py::error_already_set();
+    }
+  }
+}
+
 void ShellBridge::define_functions() {
   module_.def("write", [this](const py::str& name, const py::str& text) {
     if (!in_fork()) {
@@ -119,8 +150,9 @@ void ShellBridge::define_functions() {
       },
       py::arg("msg_type"), py::arg("topic"), py::arg("content"), py::arg("metadata") = "",
       py::arg("buffers") = py::none());
-  // A controller's client cannot be asked for input.
-  module_.def("ask", [](const py::str& /*prompt*/, bool /*password*/) { return py::none(); });
+  module_.def("ask", [this](const py::str& prompt, bool password) -> py::object {
+    return in_fork() ? py::none() : ask(utf8_of(prompt), password);
+  });
   module_.def("current_header", [this]() -> py::str {
     const SharedBytes header = channels_.streams.parent();
     const std::string_view text = header.bytes.empty() ? std::string_view("{}") : header.bytes;

@@ -37,8 +37,8 @@ class LentBuffers {
 };
 
 /// The module object `bridge` that engine/shell.py works with: `engine_id`, `engine_uuid`,
-/// `write`, `flush`, `publish`, `current_header`. Its functions may be called from any thread that
-/// holds the GIL, and do nothing in a forked child, whose sockets belong to the engine.
+/// `write`, `flush`, `publish`, `current_header`, `ask`. Its functions may be called from any
+/// thread that holds the GIL, and do nothing in a forked child, whose sockets belong to the engine.
 class ShellBridge {
  public:
   ShellBridge(EngineChannels& channels,
@@ -54,6 +54,9 @@ class ShellBridge {
 
  private:
   void define_functions();
+  /// Waits for a line of input without the GIL; None when there is nobody to ask. Throws
+  /// error_already_set for an interrupt. One thread at a time.
+  pybind11::object ask(std::string prompt, bool password);
 
   EngineChannels& channels_;
   std::shared_ptr<LentBuffers> lent_;

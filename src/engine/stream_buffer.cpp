@@ -30,13 +30,15 @@ void StreamBuffer::flush_then(Published message) {
   const std::scoped_lock lock(mutex_);
   push_all();
   message.parent = parent_;
+  message.of_kernel = of_kernel_;
   out_.push(std::move(message));
 }
 
-void StreamBuffer::set_parent(SharedBytes header) {
+void StreamBuffer::set_parent(SharedBytes header, bool of_kernel) {
   const std::scoped_lock lock(mutex_);
   push_all();
   parent_ = std::move(header);
+  of_kernel_ = of_kernel;
 }
 
 SharedBytes StreamBuffer::parent() const {
@@ -63,7 +65,8 @@ Published StreamBuffer::message_of(Stream& stream) const {
   Published message{.msg_type = "stream",
                     .topic = stream.name,
                     .content = stream_content(stream.name, stream.text),
-                    .parent = parent_};
+                    .parent = parent_,
+                    .of_kernel = of_kernel_};
   stream.text.clear();
   return message;
 }

@@ -39,7 +39,7 @@ class StreamBuffer {
   /// could mean waiting for ourselves, as that thread may wait for room in the mailbox.
   [[nodiscard]] bool collect(std::vector<EngineOutput>& items);
   /// Begins a request: text that is still there belongs to the one before.
-  void set_parent(SharedBytes header);
+  void set_parent(SharedBytes header, bool of_kernel = false);
   [[nodiscard]] SharedBytes parent() const;
 
  private:
@@ -54,6 +54,7 @@ class StreamBuffer {
   const StreamBufferOptions options_;
   mutable std::mutex mutex_;
   SharedBytes parent_{};
+  bool of_kernel_{};
   std::array<Stream, 2> streams_{Stream{.name = "stdout"}, Stream{.name = "stderr"}};
   std::size_t bytes_{};
 };

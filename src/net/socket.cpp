@@ -133,6 +133,14 @@ Result<int> Socket::bind(std::string_view interface, int port) {
   return listening.port;
 }
 
+Result<void> Socket::bind_url(const std::string& url) {
+  if (zmq_bind(socket_->handle(), url.c_str()) != 0) {
+    return unexpected(errno == EADDRINUSE ? ErrorCode::unavailable : ErrorCode::io,
+                      "cannot listen on " + url + ": " + zmq_text());
+  }
+  return {};
+}
+
 Result<void> Socket::connect(const std::string& url) {
   if (zmq_connect(socket_->handle(), url.c_str()) != 0) {
     return unexpected(ErrorCode::io, "cannot connect to " + url + ": " + zmq_text());

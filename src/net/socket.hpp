@@ -77,6 +77,8 @@ class Socket {
   /// Binds `tcp://ip:port`; port 0 takes a free one. Returns the port. Other transports of libzmq
   /// have the port behind a colon, too.
   Result<int> bind(std::string_view interface, int port);
+  /// Binds any other address, e.g. `ipc:///path`.
+  Result<void> bind_url(const std::string& url);
   Result<void> connect(const std::string& url);
   void subscribe_all();
   /// Of the TCP ports that it is bound to; libzmq's, so not to be closed.

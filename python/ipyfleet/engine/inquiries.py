@@ -79,10 +79,13 @@ def history(shell: EngineInteractiveShell, request: Content) -> Content:
     elif kind == "search":
         n = request.get("n")
         unique = bool(request.get("unique", False))
-        found = source.search(request.get("pattern") or "*", raw, True, output, n, unique)
+        found = source.search(request.get("pattern") or "*", raw, True, output, n, unique=unique)
     else:
         raise ValueError(f"hist_access_type must be 'range', 'tail' or 'search', not {kind!r}")
-    return {"status": "ok", "history": list(found)}
+    # IPython calls the present session 0 in ranges, and by its number everywhere else.
+    present = manager.session_number
+    entries = [(session or present, line, text) for session, line, text in found]
+    return {"status": "ok", "history": entries}
 
 
 Entry = tuple[int, int, Any]
@@ -113,7 +116,14 @@ class _SessionHistory:
         return [entry for entry in entries if begin <= entry[1] < end]
 
     def search(
-        self, pattern: str, raw: bool, search_raw: bool, output: bool, n: int | None, unique: bool
+        self,
+        pattern: str,
+        raw: bool,
+        search_raw: bool,
+        output: bool,
+        n: int | None,
+        *,
+        unique: bool,
     ) -> list[Entry]:
         wanted = list(self._lines(search_raw))
         hits = [

@@ -21,7 +21,7 @@ from IPython.core.profiledir import ProfileDir
 from traitlets.config import Config
 
 from .. import compat, error, serialize
-from . import comms
+from . import comms, profile
 from .bridge import Bridge, DetachedBridge
 from .event_loop import EventLoop
 from .interactive import EngineInteractiveShell, EngineKernel
@@ -265,7 +265,8 @@ def start(bridge: Bridge, config: Mapping[str, Any] | None = None) -> EngineShel
         The host.
     config
         Optional keys: ``startup_command``, ``startup_script`` (str), ``exec_lines`` (list of str),
-        ``profile_dir`` (str), ``use_mpi`` (bool) and ``traits``, a dict of
+        ``profile_dir`` (str), ``use_mpi`` (bool), ``is_kernel`` (bool: a kernel of its own, with
+        the configuration and the history of the user's profile) and ``traits``, a dict of
         ``{"ClassName": {"trait": value}}`` for IPython's classes.
 
     Raises
@@ -288,14 +289,17 @@ def start(bridge: Bridge, config: Mapping[str, Any] | None = None) -> EngineShel
 
 
 def _make_shell(bridge: Bridge, options: Mapping[str, Any]) -> EngineInteractiveShell:
-    settings = Config()
-    # Input history of this session is kept in lists anyway; a database would only cost memory.
-    settings.HistoryManager.enabled = False
-    settings.HistoryManager.hist_file = ":memory:"
+    location = options.get("profile_dir")
+    if options.get("is_kernel"):
+        settings = profile.load_config(location)
+    else:
+        settings = Config()
+        # Input history of this session is kept in lists anyway; a database would only cost memory.
+        settings.HistoryManager.enabled = False
+        settings.HistoryManager.hist_file = ":memory:"
     for class_name, traits in (options.get("traits") or {}).items():
         settings[class_name].update(traits)
     arguments: dict[str, Any] = {}
-    location = options.get("profile_dir")
     if location:
         arguments["profile_dir"] = ProfileDir(location=str(location))
     shell = EngineInteractiveShell.instance(config=settings, bridge=bridge, **arguments)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from . import profile
 from .bridge import DetachedBridge
 from .interactive import EngineInteractiveShell
 
@@ -19,15 +20,27 @@ mpi_size = MPI.COMM_WORLD.Get_size()
 def run_startup_code(shell: EngineInteractiveShell, options: Mapping[str, Any]) -> None:
     if options.get("use_mpi"):
         exec(MPI_STARTUP, shell.user_global_ns)
-    for path in (os.environ.get("PYTHONSTARTUP"), options.get("startup_script")):
+    for name in profile.configured(shell.config, "extensions"):
+        _run_reported(shell, _load_extension, str(name))
+    scripts = [
+        os.environ.get("PYTHONSTARTUP"),
+        *profile.startup_files(shell.profile_dir.startup_dir),
+        *profile.configured(shell.config, "exec_files"),
+        options.get("startup_script"),
+    ]
+    for path in scripts:
         if path:
             _run_reported(shell, _run_script, str(path))
-    lines = list(options.get("exec_lines") or ())
+    lines = [*profile.configured(shell.config, "exec_lines"), *(options.get("exec_lines") or ())]
     if options.get("startup_command"):
         lines.append(options["startup_command"])
     for line in lines:
         _run_reported(shell, _run_line, line)
     shell.payload_manager.clear_payload()
+
+
+def _load_extension(shell: EngineInteractiveShell, name: str) -> None:
+    shell.extension_manager.load_extension(name)
 
 
 def _run_line(shell: EngineInteractiveShell, line: str) -> None:

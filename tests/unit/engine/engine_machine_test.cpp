@@ -32,6 +32,24 @@ TEST(EngineMachineTest, AsksForAnIdAndConnectsWithIt) {
   EXPECT_EQ(actions, (Actions{ConnectSockets{EngineId{3}}, PublishStarting{}}));
 }
 
+TEST(EngineMachineTest, AKernelWithoutAControllerServesAtOnceAndWaitsForNoPing) {
+  Engine engine;
+  EXPECT_EQ(engine.feed(KernelOpened{}), (Actions{ConnectSockets{EngineId{0}}, PublishStarting{}}));
+  engine.feed(ShellStarted{});
+  EXPECT_EQ(engine.machine.next_deadline(), TimePoint::never());
+  EXPECT_EQ(engine.execute(1), (Actions{Execute{{1}}, PublishBusy{{1}}}));
+}
+
+TEST(EngineMachineTest, NoticesAreNeverAborted) {
+  Engine engine;
+  engine.serving().apply(1);
+  engine.feed(RequestArrived{.token = {2}, .kind = RequestKind::notice, .msg_id = "n"});
+  engine.feed(RequestArrived{.token = {3}, .kind = RequestKind::inquiry, .msg_id = "i"});
+  Actions expected{PublishBusy{{4}}, SendOk{{4}}, PublishIdle{{4}}};
+  test::append(expected, aborted(3));
+  EXPECT_EQ(engine.control(4, Abort{}), expected);
+}
+
 TEST(EngineMachineTest, PingsAreAnsweredOnlyWhenTheShellIsThere) {
   Engine engine;
   engine.feed(EngineStarted{});

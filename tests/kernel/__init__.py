@@ -1,0 +1,1 @@
+"""Tests of ipengine as a Jupyter kernel."""
