@@ -101,6 +101,7 @@ void BroadcastReactor::run(const std::stop_token& stop) {
     receive_replies();
     receive_requests();
     retry();
+    routes_.look_around(now_);
     clients_.check_deadlines(now_);
     engines_.check_deadlines(now_);
     board_.write({.clients = clients_.traffic(),
@@ -158,6 +159,7 @@ void BroadcastReactor::submit(Message request) {
     rejections_.note(now_, "a request", header.error(), clients_.peer_address(request.identity(0)));
     return;
   }
+  routes_.spoke(request.identity(0), header->session);
   auto metadata = parse_json_object(request.metadata(), "metadata");
   auto call =
       metadata ? read_metadata(*metadata) : Result<BroadcastMetadata>(unexpected(metadata.error()));
@@ -220,12 +222,55 @@ void BroadcastReactor::take_reply(Message reply) {
                      engines_.peer_address(reply.identity(0)));
     return;
   }
+  if (signer_.refuses_dates() && !machine_.is_open(*msg_id)) {
+    return take_earlier(std::move(reply), std::move(*msg_id), std::string(parent->session));
+  }
   const auto metadata = reader_.read_reply_metadata(reply).value_or(ReplyMetadata{});
   std::string engine(reply.identity(0));
   step(BroadcastReplied{.original_msg_id = std::move(*msg_id),
                         .engine_uuid = std::move(engine),
                         .succeeded = metadata.status == "ok",
                         .reply = std::move(reply)});
+}
+
+void BroadcastReactor::take_earlier(Message reply, std::string msg_id, const std::string& session) {
+  if (const auto leg = CoalescedLeg::read(reply)) {
+    return fail_earlier(*leg, session);
+  }
+  routes_.send_elsewhere(now_, session, {}, reply.frames(), reply.identity_count());
+  std::string engine(reply.identity(0));
+  std::string leg_id = LegWriter::msg_id(msg_id, engine);
+  note_reply(std::move(leg_id), std::move(engine), std::move(reply));
+}
+
+void BroadcastReactor::fail_earlier(const CoalescedLeg& leg, const std::string& session) {
+  if (failed_earlier_.size() >= failed_earlier_max || !failed_earlier_.insert(leg.msg_id).second) {
+    return;
+  }
+  const std::string header = leg.call_header();
+  const std::string content =
+      error_content({"EngineError",
+                     "the controller was restarted while it collected the results of this "
+                     "broadcast; some are lost"});
+  const Frames answer = session_.make({.type = "apply_reply",
+                                       .parent = header,
+                                       .metadata = R"({"status": "error"})",
+                                       .content = content},
+                                      wall_now());
+  routes_.send_elsewhere(now_, session, {}, answer, 0);
+  note_reply(leg.msg_id, {}, *Message::split(answer));
+}
+
+void BroadcastReactor::send_to_client(const Message& request,
+                                      const Frames& frames,
+                                      std::size_t from) {
+  const std::array<std::string_view, 1> route{request.identity(0)};
+  if (clients_.send(route, frames, from) == SendResult::sent) {
+    return;
+  }
+  if (const auto header = reader_.read_header(request)) {
+    routes_.send_elsewhere(now_, header->session, {}, frames, from);
+  }
 }
 
 void BroadcastReactor::step(BroadcastEvent event) {
@@ -269,8 +314,7 @@ void BroadcastReactor::perform(SendLegs& action) {
 
 void BroadcastReactor::perform(ForwardLeg& action) {
   ++finished_;
-  const std::array<std::string_view, 1> route{action.request.identity(0)};
-  clients_.send(route, action.reply.frames(), action.reply.identity_count());
+  send_to_client(action.request, action.reply.frames(), action.reply.identity_count());
   note_reply(LegWriter::msg_id(action.msg_id, action.engine_uuid), action.engine_uuid,
              std::move(action.reply));
 }
@@ -294,7 +338,7 @@ void BroadcastReactor::perform(FailLeg& action) {
                                        .content = content,
                                        .identities = route},
                                       wall_now());
-  clients_.send(answer);
+  send_to_client(action.request, answer, 1);
   std::string leg_id = LegWriter::msg_id(action.msg_id, action.target.uuid);
   note_request(leg_id, action.target.uuid, writer_.write(action.target));
   note_reply(std::move(leg_id), action.target.uuid, *Message::split(answer));
@@ -339,7 +383,7 @@ void BroadcastReactor::perform(SendCoalesced& action) {
                                        .buffers = buffers},
                                       wall_now());
   if (action.tell_client) {
-    clients_.send(answer);
+    send_to_client(action.request, answer, 1);
   }
   note_reply(std::move(action.msg_id), {}, *Message::split(answer));
 }

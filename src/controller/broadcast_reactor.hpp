@@ -1,10 +1,14 @@
 #pragma once
 
+#include <set>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "controller/client_routes.hpp"
+#include "controller/coalesced_leg.hpp"
 #include "controller/engine_outbox.hpp"
 #include "controller/hub_link.hpp"
 #include "controller/leg_writer.hpp"
@@ -25,6 +29,10 @@ namespace ipf {
 ///
 /// The hub records each leg of a plain call under the msg_id that the client's future has, and a
 /// coalescing call as one task.
+///
+/// Calls that were open when an earlier controller was killed: a plain one's replies pass to the
+/// session that asked. What was collected for a coalescing one is gone; at the first reply that
+/// comes its client gets an error.
 class BroadcastReactor {
  public:
   BroadcastReactor(const NetLimits& limits,
@@ -49,6 +57,10 @@ class BroadcastReactor {
   void refuse(const Message& request, std::string_view msg_type, const Error& error);
   void receive_replies();
   void take_reply(Message reply);
+  /// A reply to a leg that an earlier controller sent.
+  void take_earlier(Message reply, std::string msg_id, const std::string& session);
+  void fail_earlier(const CoalescedLeg& leg, const std::string& session);
+  void send_to_client(const Message& request, const Frames& frames, std::size_t from);
   void retry();
   void step(BroadcastEvent event);
   void perform(NoteCall& action);
@@ -69,6 +81,7 @@ class BroadcastReactor {
   ZmtpRouter engines_;
   LoopWakeup wakeup_{loop_};
   RelayMailbox commands_;
+  ClientRoutes routes_{clients_, signer_.refuses_dates()};
   BroadcastMachine machine_;
   EngineOutbox outbox_;
   LegWriter writer_;
@@ -81,6 +94,8 @@ class BroadcastReactor {
   BroadcastActions actions_;
   std::vector<RelayCommand> taken_;
   std::vector<LegUndeliverable> undeliverable_;
+  static constexpr std::size_t failed_earlier_max = 10'000;
+  std::set<std::string> failed_earlier_;  ///< coalescing calls of an earlier controller
   TimePoint now_{};
 };
 

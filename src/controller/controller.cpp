@@ -47,10 +47,30 @@ std::uint64_t random_seed() {
   return std::stoull(random_hex(sizeof(std::uint64_t)), nullptr, 16);
 }
 
-TaskMachineOptions task_options(const ControllerOptions& options) {
+std::filesystem::path journal_path(const ControllerOptions& options) {
+  return options.paths.log() / ("tasks" + options.paths.cluster_id + ".journal");
+}
+
+/// What an earlier controller's journal says (--restore), and a seed.
+Result<JournalContents> known_before(const ControllerOptions& options) {
+  JournalContents known;
+  if (options.restore) {
+    auto read = TaskJournal::read(journal_path(options));
+    if (!read) {
+      return read;
+    }
+    known = std::move(*read);
+  }
+  if (!known.seed) {
+    known.seed = random_seed();
+  }
+  return known;
+}
+
+TaskMachineOptions task_options(const ControllerOptions& options, std::uint64_t seed) {
   return {.scheme = options.scheme,
           .hwm = options.hwm,
-          .seed = random_seed(),
+          .seed = seed,
           .poison_limit = options.poison_limit};
 }
 
@@ -61,16 +81,18 @@ struct Controller::Parts {
         Log& sink,
         InstanceLock held,
         Signer keyed,
-        std::unique_ptr<Store> records)
+        std::unique_ptr<Store> records,
+        JournalContents before)
       : options(given),
         log(sink),
         lock(std::move(held)),
         signer(std::move(keyed)),
         context(1, options.net),
         hub(context, signer, seen, hub_options(options), std::move(records), log),
-        tasks(options.net, signer, seen, task_options(options), hub.inbox(), log),
+        tasks(options.net, signer, seen, task_options(options, *before.seed), hub.inbox(), log),
         relays(context, signer, seen, hub.inbox(), log),
         broadcasts(options.net, signer, seen, hub.inbox(), log),
+        known(std::move(before)),
         crew(log) {}
 
   Result<void> listen(ConnectionInfo client, ConnectionInfo engine);
@@ -78,7 +100,7 @@ struct Controller::Parts {
   template <class Listening>
   Result<void> bind(Listening& socket, const std::string& ip, PortPool& pool, int& port);
   void announce() const;
-  /// The journal of the task queue, and what an earlier one says (--restore).
+  /// The journal of the task queue begins with what an earlier one says.
   Result<void> open_journal();
   Result<void> restore_engines();
   void connect_threads();
@@ -94,6 +116,7 @@ struct Controller::Parts {
   TaskReactor tasks;
   RelayReactor relays;
   BroadcastReactor broadcasts;
+  JournalContents known;
   PortPool common_ports{};
   PortPool client_ports{};
   PortPool engine_ports{};
@@ -205,14 +228,9 @@ void Controller::Parts::announce() const {
 }
 
 Result<void> Controller::Parts::open_journal() {
-  const auto path = options.paths.log() / ("tasks" + options.paths.cluster_id + ".journal");
-  std::vector<JournaledTask> known;
-  if (options.restore) {
-    auto read = TaskJournal::read(path);
-    if (!read) {
-      return unexpected(read.error());
-    }
-    known = std::move(*read);
+  const auto path = journal_path(options);
+  if (!options.restore) {
+    TaskJournal::remove(path);  // of an earlier run: nothing in it is true any more
   }
   if (options.journal) {
     auto journal = TaskJournal::create(path, {}, known);
@@ -220,8 +238,6 @@ Result<void> Controller::Parts::open_journal() {
       return unexpected(journal.error());
     }
     tasks.keep_journal(std::move(*journal));
-  } else if (!options.restore) {
-    TaskJournal::remove(path);  // of an earlier run: nothing in it is true any more
   }
   tasks.restore(std::move(known));
   tasks.limit(options.backlog, {.directory = options.paths.log()});
@@ -366,8 +382,12 @@ Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& o
   if (!store) {
     return unexpected(store.error());
   }
+  auto known = known_before(options);
+  if (!known) {
+    return unexpected(known.error());
+  }
   auto parts = std::make_unique<Parts>(options, log, std::move(*lock), std::move(*signer),
-                                       std::move(*store));
+                                       std::move(*store), std::move(*known));
   std::unique_ptr<Controller> controller(new Controller(std::move(parts)));
   IPF_TRY(controller->parts_->listen(client, engine));
   return controller;

@@ -8,7 +8,7 @@
 namespace ipf {
 
 namespace {
-constexpr Duration patience = std::chrono::seconds(5);
+constexpr Duration some_seconds = std::chrono::seconds(5);
 constexpr Duration retry_period = std::chrono::milliseconds(1);
 }  // namespace
 
@@ -22,12 +22,15 @@ SendResult EngineOutbox::try_send(const std::string& engine_uuid, const Message&
 void EngineOutbox::send(TimePoint now,
                         const std::string& engine_uuid,
                         const std::string& msg_id,
-                        const Message& request) {
+                        const Message& request,
+                        Patience patience) {
   const auto waiting = kept_.find(engine_uuid);
   if (waiting == kept_.end() && try_send(engine_uuid, request) == SendResult::sent) {
     return;
   }
-  kept_[engine_uuid].push_back({msg_id, request, now + patience});
+  const TimePoint deadline =
+      patience == Patience::until_forgotten ? TimePoint::never() : now + some_seconds;
+  kept_[engine_uuid].push_back({msg_id, request, deadline});
 }
 
 void EngineOutbox::retry(TimePoint now) {
@@ -37,10 +40,13 @@ void EngineOutbox::retry(TimePoint now) {
     while (!queue.empty() && try_send(uuid, queue.front().request) == SendResult::sent) {
       queue.pop_front();
     }
-    while (!queue.empty() && queue.front().deadline <= now) {
-      given_up.emplace_back(uuid, std::move(queue.front()));
-      queue.pop_front();
-    }
+    std::erase_if(queue, [&, &name = uuid](Kept& kept) {
+      if (kept.deadline > now) {
+        return false;
+      }
+      given_up.emplace_back(name, std::move(kept));
+      return true;
+    });
     at = queue.empty() ? kept_.erase(at) : std::next(at);
   }
   for (const auto& [uuid, kept] : given_up) {

@@ -16,7 +16,7 @@ namespace ipf {
 ///
 /// An engine is announced when its heart answers, but its shell connections are others and may
 /// come a little later; libzmq would drop what is sent in between. Such messages are kept, in
-/// order, and tried again until the engine's connection is there or `patience` is over. One thread.
+/// order, and tried again until the engine's connection is there or their time is over. One thread.
 class EngineOutbox {
  public:
   /// `give_up` gets a message that could not be sent in time.
@@ -31,12 +31,16 @@ class EngineOutbox {
                         std::size_t from) { return socket.send(first, rest, from); }),
         give_up_(std::move(give_up)) {}
 
+  /// How long a message is kept for an engine that is announced but has no connection.
+  enum class Patience { some_seconds, until_forgotten };
+
   /// Sends `[engine, client, <IDS|MSG>, ...]`, where client is the request's first identity, if it
   /// has one.
   void send(TimePoint now,
             const std::string& engine_uuid,
             const std::string& msg_id,
-            const Message& request);
+            const Message& request,
+            Patience patience = Patience::some_seconds);
   /// Tries what is kept again.
   void retry(TimePoint now);
   /// The engine is gone; what is kept for it is dropped.

@@ -76,6 +76,9 @@ void TaskReactor::flush(TimePoint now) {
                  "; tasks go on, but a restart would not know them");
     }
   }
+  for (auto& control : std::exchange(controls_, {})) {
+    to_relay_(std::move(control));
+  }
   write_figures();
   hub_.flush(now);
   apply_limits();
@@ -138,44 +141,53 @@ void TaskReactor::apply_limits() {
 
 // ---- restart ------------------------------------------------------------------------------------
 
+void TaskReactor::keep_journal(TaskJournal journal) {
+  journal_.emplace(std::move(journal));
+  journal_->remember_by([this] { return machine_.remembered(); });
+}
+
 void TaskReactor::take_up_restored() {
-  if (restored_.empty()) {
+  JournalContents known = std::exchange(restored_, {});
+  if (known.tasks.empty() && known.outcomes.empty()) {
     return;
   }
   const TimePoint now = steady_now();
   take_commands(now);  // the engines that the hub restored
-  std::size_t unfinished = 0;
-  for (auto& task : restored_) {
-    unfinished += task.reply ? 0U : 1U;
-    restore_one(now, task);
-    hub_.flush(now);
+  step(now, OutcomesRestored{.outcomes = std::move(known.outcomes)});
+  TasksRestored unfinished;
+  for (auto& task : known.tasks) {
+    auto request = readdressed(*task.request);
+    const auto header = reader_.read_header(request);
+    auto options = header ? reader_.read_task_options(request) : unexpected(header.error());
+    if (!options) {
+      log_.warning("task::a task of the journal cannot be read: " + options.error().message);
+    } else if (task.reply) {
+      restore_result(now, task, std::move(request));
+    } else {
+      unfinished.tasks.push_back({.task = {.msg_id = std::move(task.msg_id),
+                                           .options = std::move(*options),
+                                           .request = std::move(request),
+                                           .client = key_of(header->session, 0)},
+                                  .engine_uuid = std::move(task.engine_uuid),
+                                  .handed_over = task.handed_over,
+                                  .progress = std::move(task.progress)});
+    }
   }
-  log_.info("task::restored " + std::to_string(unfinished) + " unfinished tasks and " +
-            std::to_string(restored_.size() - unfinished) + " results");
-  restored_ = {};
+  log_.info("task::restored " + std::to_string(unfinished.tasks.size()) + " unfinished tasks and " +
+            std::to_string(known.tasks.size() - unfinished.tasks.size()) + " results");
+  step(now, std::move(unfinished));
   flush(now);
 }
 
-void TaskReactor::restore_one(TimePoint now, JournaledTask& task) {
-  // The connection of the client is another one now: see ClientRoutes.
+/// The connection of the client is another one now: see ClientRoutes.
+Message TaskReactor::readdressed(const Message& request) {
   FramesBuilder builder;
   builder.add(std::string_view("restored"));
-  builder.add_from(task.request->frames(), task.request->identity_count());
-  auto request = Message::split(builder.finish());
-  const auto header = request ? reader_.read_header(*request) : unexpected(request.error());
-  auto options = header ? reader_.read_task_options(*request) : unexpected(header.error());
-  if (!options) {
-    log_.warning("task::a task of the journal cannot be read: " + options.error().message);
-    return;
-  }
-  if (!task.reply) {
-    step(now, TaskRestored{.task = {.msg_id = std::move(task.msg_id),
-                                    .options = std::move(*options),
-                                    .request = std::move(*request),
-                                    .client = key_of(header->session, 0)},
-                           .engine_uuid = std::move(task.engine_uuid)});
-    return;
-  }
+  builder.add_from(request.frames(), request.identity_count());
+  return Message::split(builder.finish()).value_or(request);
+}
+
+void TaskReactor::restore_result(TimePoint now, JournaledTask& task, Message request) {
   const auto metadata = reader_.read_reply_metadata(*task.reply).value_or(ReplyMetadata{});
   step(now, OutcomeRestored{.msg_id = task.msg_id,
                             .engine_uuid = task.engine_uuid,
@@ -185,11 +197,12 @@ void TaskReactor::restore_one(TimePoint now, JournaledTask& task) {
   hub_.events().emplace_back(RequestSeen{.queue = TaskQueue::task,
                                          .msg_id = task.msg_id,
                                          .engine_uuid = task.engine_uuid,
-                                         .request = std::move(*request)});
+                                         .request = std::move(request)});
   hub_.events().emplace_back(ReplySeen{.queue = TaskQueue::task,
                                        .msg_id = std::move(task.msg_id),
                                        .engine_uuid = std::move(task.engine_uuid),
                                        .reply = std::move(*task.reply)});
+  hub_.flush(now);
 }
 
 // ---- in -----------------------------------------------------------------------------------------
@@ -253,14 +266,14 @@ void TaskReactor::submit(TimePoint now, Message request) {
     routes_.spoke(request.identity(0), header->session);
   }
   if (!is_request(header->msg_type)) {
-    refuse(request, msg_id,
+    refuse(now, request, msg_id,
            {"TypeError", "the task queue takes apply_request and execute_request, not '" +
                              printable(header->msg_type) + "'"});
     return;
   }
   auto options = reader_.read_task_options(request);
   if (!options) {
-    refuse(request, msg_id, {"TypeError", "task " + options.error().message});
+    refuse(now, request, msg_id, {"TypeError", "task " + options.error().message});
     return;
   }
   if (!options->targets.empty()) {
@@ -272,13 +285,14 @@ void TaskReactor::submit(TimePoint now, Message request) {
                           .client = client});
 }
 
-void TaskReactor::refuse(const Message& request,
+void TaskReactor::refuse(TimePoint now,
+                         const Message& request,
                          const std::string& msg_id,
                          const RemoteFailure& failure) {
   NoteSubmission note{.msg_id = msg_id, .request = request};
   FailTask answer{.msg_id = msg_id, .engine_uuid = {}, .request = request, .failure = failure};
-  perform({}, note);
-  perform({}, answer);
+  perform(now, note);
+  perform(now, answer);
 }
 
 void TaskReactor::receive_replies(TimePoint now) {
@@ -309,14 +323,20 @@ void TaskReactor::receive_replies(TimePoint now) {
 
 void TaskReactor::step(TimePoint now, TaskEvent event) {
   machine_.step(now, std::move(event), actions_);
+  constexpr std::size_t burst = 4096;  // a restart has an action for each unfinished task
   for (auto& action : actions_) {
     std::visit([&](auto& concrete) { perform(now, concrete); }, action);
+    if (hub_.events().size() >= burst) {
+      hub_.flush(now);
+    }
   }
   actions_.clear();
 }
 
 void TaskReactor::perform(TimePoint now, SendTask& action) {
-  outbox_.send(now, action.engine_uuid, action.msg_id, action.request);
+  outbox_.send(now, action.engine_uuid, action.msg_id, action.request,
+               action.restored ? EngineOutbox::Patience::until_forgotten
+                               : EngineOutbox::Patience::some_seconds);
   if (action.first_sight) {
     count_in(action.request);
   }
@@ -346,6 +366,12 @@ void TaskReactor::perform(TimePoint /*now*/, NoteSubmission& action) {
                                          .msg_id = std::move(action.msg_id),
                                          .engine_uuid = {},
                                          .request = std::move(action.request)});
+}
+
+void TaskReactor::perform(TimePoint /*now*/, NoteReturn& action) {
+  if (journal_) {
+    journal_->returned(action.msg_id, action.progress);
+  }
 }
 
 void TaskReactor::send_to_client(TimePoint now,
@@ -409,16 +435,16 @@ void TaskReactor::perform(TimePoint /*now*/, InterruptTask& action) {
   log_.info("task::signal " + std::to_string(action.signal) + " for engine '" +
             printable(action.engine_uuid) + "': task '" + printable(action.msg_id) +
             "' is behind its run_timeout");
-  to_relay_(EngineControlled{.uuid = std::move(action.engine_uuid),
-                             .msg_type = "signal_request",
-                             .content = dump_json(Json::object({{"sig", action.signal}}))});
+  controls_.push_back({.uuid = std::move(action.engine_uuid),
+                       .msg_type = "signal_request",
+                       .content = dump_json(Json::object({{"sig", action.signal}}))});
 }
 
 void TaskReactor::perform(TimePoint /*now*/, AbortAtEngine& action) {
   const Json content = Json::object({{"msg_ids", Json::array({std::move(action.msg_id)})}});
-  to_relay_(EngineControlled{.uuid = std::move(action.engine_uuid),
-                             .msg_type = "abort_request",
-                             .content = dump_json(content)});
+  controls_.push_back({.uuid = std::move(action.engine_uuid),
+                       .msg_type = "abort_request",
+                       .content = dump_json(content)});
 }
 
 void TaskReactor::perform(TimePoint now, AnswerAgain& action) {

@@ -47,9 +47,9 @@ class TaskReactor {
   [[nodiscard]] QueueFigures figures() const { return board_.read(); }
 
   /// From now on every task is written to this journal.
-  void keep_journal(TaskJournal journal) { journal_.emplace(std::move(journal)); }
+  void keep_journal(TaskJournal journal);
   /// What an earlier controller knew; run() begins with it.
-  void restore(std::vector<JournaledTask> tasks) { restored_ = std::move(tasks); }
+  void restore(JournalContents contents) { restored_ = std::move(contents); }
   /// Limits of what waits, and where large buffers go when there is too much in memory.
   void limit(const Backlog::Limits& limits, SpillStore::Options spill);
   /// How commands get to the relay thread; before run().
@@ -61,7 +61,8 @@ class TaskReactor {
 
  private:
   void take_up_restored();
-  void restore_one(TimePoint now, JournaledTask& task);
+  static Message readdressed(const Message& request);
+  void restore_result(TimePoint now, JournaledTask& task, Message request);
   void flush(TimePoint now);
   void write_figures();
   /// The request of a task that the machine has taken; large buffers go to disk if need be.
@@ -86,12 +87,16 @@ class TaskReactor {
   void receive_requests(TimePoint now);
   void receive_replies(TimePoint now);
   void submit(TimePoint now, Message request);
-  void refuse(const Message& request, const std::string& msg_id, const RemoteFailure& failure);
+  void refuse(TimePoint now,
+              const Message& request,
+              const std::string& msg_id,
+              const RemoteFailure& failure);
   void step(TimePoint now, TaskEvent event);
   void perform(TimePoint now, SendTask& action);
   void perform(TimePoint now, ForwardReply& action);
   void perform(TimePoint now, FailTask& action);
   void perform(TimePoint now, NoteSubmission& action);
+  void perform(TimePoint now, NoteReturn& action);
   void perform(TimePoint now, InterruptTask& action);
   void perform(TimePoint now, AbortAtEngine& action);
   void perform(TimePoint now, AnswerAgain& action);
@@ -109,7 +114,7 @@ class TaskReactor {
   ClientRoutes routes_{clients_, signer_.refuses_dates()};
   TaskMachine machine_;
   std::optional<TaskJournal> journal_;
-  std::vector<JournaledTask> restored_;
+  JournalContents restored_;
   RecentReplies recent_;
   Backlog backlog_{{}};
   std::optional<SpillStore> spill_;
@@ -123,6 +128,7 @@ class TaskReactor {
   std::uint64_t failed_{};
   QueueBoard board_;
   TaskActions actions_;
+  std::vector<EngineControlled> controls_;  ///< to be sent once the journal is written
   std::vector<TaskCommand> spare_commands_;
   std::vector<std::string> undeliverable_;
 };

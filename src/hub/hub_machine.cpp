@@ -166,7 +166,9 @@ void HubMachine::on_request(Turn& turn, const Message& from, const RegistrationR
 }
 
 void HubMachine::on_event(Turn& turn, HeartStarted& event) {
-  without_heart_.erase(event.uuid);
+  if (without_heart_.erase(event.uuid) > 0) {
+    turn.actions.emplace_back(TrustEngine{.uuid = event.uuid});
+  }
   if (const auto engine = engines_.complete(event.uuid)) {
     finish_registration(turn, *engine);
   }
@@ -341,6 +343,7 @@ Result<void> HubMachine::restore(TimePoint now, std::string_view json_text, HubA
     actions.emplace_back(ExpectHeart{.uuid = engine.uuid});
     actions.emplace_back(AnnounceEngine{
         .id = engine.id, .uuid = engine.uuid, .resources = resources_of(engine.uuid)});
+    actions.emplace_back(SuspectEngine{.uuid = engine.uuid});
     log(actions, LogLevel::info, "registration::restored engine " + label(engine.id, engine.uuid));
   }
   if (const auto next = state->find("next_id"); next != state->end() && next->is_number_integer()) {

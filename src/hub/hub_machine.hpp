@@ -81,8 +81,9 @@ class HubMachine {
   void step(TimePoint now, WallTime wall, HubEvent event, HubActions& actions);
 
   /// Takes the engines of an earlier controller, from the text of its last SaveEngineState. They
-  /// are active at once and announced to the schedulers, not to clients; who shows no heart within
-  /// the registration timeout is lost. Entries that cannot be taken are logged and skipped.
+  /// are active at once and announced to the schedulers, not to clients, but suspected until their
+  /// hearts beat; who shows no heart within the registration timeout is lost. Entries that cannot
+  /// be taken are logged and skipped.
   Result<void> restore(TimePoint now, std::string_view json_text, HubActions& actions);
 
   /// When to step with TimePassed if nothing else happens.

@@ -6,30 +6,16 @@
 #include <unistd.h>
 #include <utility>
 
+#include "core/file_io.hpp"
 #include "core/text.hpp"
 
 namespace ipf {
 
 namespace {
 
-Unexpected io_error(const std::filesystem::path& directory) {
-  const int code = errno;
+Unexpected io_error(const std::filesystem::path& directory, int code) {
   return unexpected(ErrorCode::io,
                     "cannot move data to disk in " + directory.string() + ": " + errno_text(code));
-}
-
-bool write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = write(fd, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) {
-      continue;
-    }
-    if (count <= 0) {
-      return false;
-    }
-    bytes.remove_prefix(static_cast<std::size_t>(count));
-  }
-  return true;
 }
 
 }  // namespace
@@ -61,16 +47,17 @@ Result<SharedBytes> SpillStore::put(std::string_view bytes) {
   }
   const int fd = open(options_.directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (fd < 0) {
-    return io_error(options_.directory);
+    return io_error(options_.directory, errno);
   }
   void* mapped = MAP_FAILED;
-  if (write_all(fd, bytes)) {
+  int code = write_all(fd, bytes);
+  if (code == 0) {
     mapped = mmap(nullptr, bytes.size(), PROT_READ, MAP_SHARED, fd, 0);
+    code = errno;
   }
   if (mapped == MAP_FAILED) {
-    const auto error = io_error(options_.directory);
     close(fd);
-    return error;
+    return io_error(options_.directory, code);
   }
   close(fd);
   usage_->bytes += bytes.size();

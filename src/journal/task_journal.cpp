@@ -2,150 +2,19 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <fstream>
 #include <unistd.h>
 #include <utility>
 
+#include "core/file_io.hpp"
 #include "core/text.hpp"
 
 namespace ipf {
 
 namespace {
 
-// The file is `magic`, then records: u32 size of what follows, u8 kind, texts as u32 size and
-// bytes, messages as u32 number of frames and each frame as a text. Native byte order: a journal is
-// read on a machine like the one that wrote it.
-constexpr std::string_view magic = "ipyfleet task journal 1\n";
-constexpr char kind_submitted = 'S';
-constexpr char kind_assigned = 'A';
-constexpr char kind_answered = 'R';
-
-void append_number(std::string& out, std::size_t value) {
-  const auto number = static_cast<std::uint32_t>(value);
-  out.append(reinterpret_cast<const char*>(&number), sizeof number);
-}
-
-void append_text(std::string& out, std::string_view text) {
-  append_number(out, text.size());
-  out += text;
-}
-
-/// The frames from the delimiter on.
-void append_message(std::string& out, const Message& message) {
-  const Frames& frames = message.frames();
-  append_number(out, frames.size() - message.identity_count());
-  for (std::size_t i = message.identity_count(); i < frames.size(); ++i) {
-    append_text(out, frames[i]);
-  }
-}
-
-/// Leaves room for the record's size, which end_record() fills in.
-std::size_t begin_record(std::string& out, char kind) {
-  const std::size_t at = out.size();
-  append_number(out, 0);
-  out += kind;
-  return at;
-}
-
-void end_record(std::string& out, std::size_t at) {
-  const auto size = static_cast<std::uint32_t>(out.size() - at - sizeof(std::uint32_t));
-  std::memcpy(out.data() + at, &size, sizeof size);
-}
-
-void append_submission(std::string& out, std::string_view msg_id, const Message& request) {
-  const std::size_t at = begin_record(out, kind_submitted);
-  append_text(out, msg_id);
-  append_message(out, request);
-  end_record(out, at);
-}
-
-void append_assignment(std::string& out, std::string_view msg_id, std::string_view engine_uuid) {
-  const std::size_t at = begin_record(out, kind_assigned);
-  append_text(out, msg_id);
-  append_text(out, engine_uuid);
-  end_record(out, at);
-}
-
-/// Takes fields from the front; `ok` turns false at the first one that is cut off.
-class Reader {
- public:
-  explicit Reader(std::string_view bytes) : bytes_(bytes) {}
-  [[nodiscard]] bool ok() const { return ok_; }
-  [[nodiscard]] bool at_end() const { return bytes_.empty(); }
-
-  std::string_view take(std::size_t size) {
-    if (size > bytes_.size()) {
-      ok_ = false;
-      bytes_ = {};
-      return {};
-    }
-    const std::string_view out = bytes_.substr(0, size);
-    bytes_.remove_prefix(size);
-    return out;
-  }
-  std::uint32_t number() {
-    std::uint32_t out = 0;
-    if (const std::string_view bytes = take(sizeof out); bytes.size() == sizeof out) {
-      std::memcpy(&out, bytes.data(), sizeof out);
-    }
-    return out;
-  }
-  std::string_view text() { return take(number()); }
-  std::optional<Message> message() {
-    FramesBuilder builder;
-    for (std::uint32_t left = number(); left > 0 && ok_; --left) {
-      builder.add(text());
-    }
-    auto message = Message::split(builder.finish());
-    ok_ = ok_ && message.has_value();
-    return ok_ ? std::optional(std::move(*message)) : std::nullopt;
-  }
-
- private:
-  std::string_view bytes_;
-  bool ok_{true};
-};
-
-/// Tasks by msg_id, in order of submission.
-struct Collected {
-  std::vector<JournaledTask> tasks{};
-  std::unordered_map<std::string, std::size_t> places{};
-
-  JournaledTask& task(std::string_view msg_id) {
-    const auto [found, is_new] = places.emplace(std::string(msg_id), tasks.size());
-    if (is_new) {
-      tasks.push_back({.msg_id = std::string(msg_id)});
-    }
-    return tasks[found->second];
-  }
-
-  void take(std::string_view record) {
-    Reader reader(record);
-    const std::string_view kind = reader.take(1);
-    const std::string_view msg_id = reader.text();
-    if (!reader.ok()) {
-      return;
-    }
-    if (kind[0] == kind_submitted) {
-      if (auto request = reader.message()) {
-        task(msg_id).request = std::move(request);
-      }
-    } else if (kind[0] == kind_assigned) {
-      task(msg_id).engine_uuid = reader.text();
-    } else if (kind[0] == kind_answered) {
-      const std::string_view engine = reader.text();
-      if (auto reply = reader.message()) {
-        JournaledTask& answered = task(msg_id);
-        answered.engine_uuid = engine;
-        answered.reply = std::move(reply);
-      }
-    }
-  }
-};
-
-Result<void> collect(const std::filesystem::path& path, Collected& out) {
+Result<void> collect(const std::filesystem::path& path, JournalCollector& out) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
     return {};
@@ -155,19 +24,9 @@ Result<void> collect(const std::filesystem::path& path, Collected& out) {
   if (error || !file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()))) {
     return unexpected(ErrorCode::io, "cannot read the task journal " + path.string());
   }
-  if (!std::string_view(bytes).starts_with(magic)) {
-    return unexpected(ErrorCode::malformed,
-                      path.string() +
-                          " is no task journal of this version; remove it, or start "
-                          "without --restore");
-  }
-  Reader reader(std::string_view(bytes).substr(magic.size()));
-  while (!reader.at_end()) {
-    const std::string_view record = reader.text();
-    if (!reader.ok()) {
-      break;
-    }
-    out.take(record);
+  if (const auto taken = out.take_file(bytes); !taken) {
+    return unexpected(taken.error().code, path.string() + " " + taken.error().message +
+                                              "; remove it, or start without --restore");
   }
   return {};
 }
@@ -187,12 +46,11 @@ Result<int> create_file(const std::filesystem::path& path) {
 
 }  // namespace
 
-Result<std::vector<JournaledTask>> TaskJournal::read(const std::filesystem::path& path) {
-  Collected collected;
+Result<JournalContents> TaskJournal::read(const std::filesystem::path& path) {
+  JournalCollector collected;
   IPF_TRY(collect(with_suffix(path, ".old"), collected));
   IPF_TRY(collect(path, collected));
-  std::erase_if(collected.tasks, [](const JournaledTask& task) { return !task.request; });
-  return std::move(collected.tasks);
+  return std::move(collected).finish();
 }
 
 void TaskJournal::remove(const std::filesystem::path& path) {
@@ -204,22 +62,33 @@ void TaskJournal::remove(const std::filesystem::path& path) {
 
 Result<TaskJournal> TaskJournal::create(std::filesystem::path path,
                                         const Options& options,
-                                        const std::vector<JournaledTask>& tasks) {
+                                        const JournalContents& contents) {
   TaskJournal journal(std::move(path), options);
-  journal.buffer_ = magic;
-  for (const auto& task : tasks) {
+  journal.seed_ = contents.seed.value_or(0);
+  append_magic(journal.buffer_);
+  append_seed(journal.buffer_, journal.seed_);
+  append_outcomes(journal.buffer_, contents.outcomes);
+  std::vector<const JournaledTask*> handed_over;
+  for (const auto& task : contents.tasks) {
     journal.submitted(task.msg_id, *task.request);
+    if (task.progress) {
+      journal.returned(task.msg_id, *task.progress);
+    }
     if (task.reply) {
       journal.answered(task.msg_id, task.engine_uuid, *task.reply);
     } else if (!task.engine_uuid.empty()) {
-      journal.assigned(task.msg_id, task.engine_uuid);
+      handed_over.push_back(&task);
     }
+  }
+  std::ranges::sort(handed_over, {}, &JournaledTask::handed_over);
+  for (const auto* task : handed_over) {
+    journal.assigned(task->msg_id, task->engine_uuid);
   }
   auto fd = create_file(with_suffix(journal.path_, ".new"));
   if (!fd) {
     return unexpected(fd.error());
   }
-  if (const auto done = journal.write_all(*fd, journal.buffer_); !done) {
+  if (const auto done = journal.write_out(*fd, journal.buffer_); !done) {
     close(*fd);
     return unexpected(done.error());
   }
@@ -239,7 +108,10 @@ TaskJournal::TaskJournal(TaskJournal&& other) noexcept
       buffer_(std::move(other.buffer_)),
       written_(other.written_),
       open_bytes_(other.open_bytes_),
+      seed_(other.seed_),
+      remembered_(std::move(other.remembered_)),
       next_order_(other.next_order_),
+      handed_over_(other.handed_over_),
       open_(std::move(other.open_)),
       rotate_after_(other.rotate_after_),
       failing_(other.failing_),
@@ -267,7 +139,18 @@ void TaskJournal::assigned(const std::string& msg_id, std::string_view engine_uu
     return;
   }
   found->second.engine_uuid = engine_uuid;
+  found->second.handed_over = ++handed_over_;
   append_assignment(buffer_, msg_id, engine_uuid);
+}
+
+void TaskJournal::returned(const std::string& msg_id, const TaskProgress& progress) {
+  const auto found = open_.find(msg_id);
+  if (found == open_.end()) {
+    return;
+  }
+  found->second.engine_uuid.clear();
+  found->second.progress = progress;
+  append_return(buffer_, msg_id, progress);
 }
 
 void TaskJournal::answered(const std::string& msg_id,
@@ -279,11 +162,7 @@ void TaskJournal::answered(const std::string& msg_id,
   }
   open_bytes_ -= found->second.request.frames().total_bytes();
   open_.erase(found);
-  const std::size_t at = begin_record(buffer_, kind_answered);
-  append_text(buffer_, msg_id);
-  append_text(buffer_, engine_uuid);
-  append_message(buffer_, reply);
-  end_record(buffer_, at);
+  append_answer(buffer_, msg_id, engine_uuid, reply);
 }
 
 Result<void> TaskJournal::flush(TimePoint now) {
@@ -302,7 +181,7 @@ Result<void> TaskJournal::flush(TimePoint now) {
   if (buffer_.empty()) {
     return {};
   }
-  if (const auto done = write_all(fd_, buffer_); !done) {
+  if (const auto done = write_out(fd_, buffer_); !done) {
     return fail(now, done.error());
   }
   written_ += buffer_.size();
@@ -322,55 +201,57 @@ Result<void> TaskJournal::fail(TimePoint now, const Error& error) {
   return unexpected(error);
 }
 
-Result<void> TaskJournal::write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = write(fd, bytes.data(), bytes.size());
-    if (count < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      return unexpected(ErrorCode::io, "cannot write the task journal " + path_.string() + ": " +
-                                           errno_text(errno));
-    }
-    bytes.remove_prefix(static_cast<std::size_t>(count));
+Result<void> TaskJournal::write_out(int fd, std::string_view bytes) {
+  if (const int code = write_all(fd, bytes); code != 0) {
+    return unexpected(ErrorCode::io,
+                      "cannot write the task journal " + path_.string() + ": " + errno_text(code));
   }
   return {};
 }
 
-Result<void> TaskJournal::rotate(TimePoint now) {
-  std::vector<const std::pair<const std::string, Open>*> in_order;
-  in_order.reserve(open_.size());
+Result<void> TaskJournal::append_open_tasks(std::string& bytes,
+                                            const std::function<Result<void>()>& empty) const {
+  constexpr std::size_t block = std::size_t{4} << 20U;
+  std::vector<OpenTask*> tasks;
+  tasks.reserve(open_.size());
   for (const auto& entry : open_) {
-    in_order.push_back(&entry);
+    tasks.push_back(&entry);
   }
-  std::sort(in_order.begin(), in_order.end(),
-            [](const auto* a, const auto* b) { return a->second.order < b->second.order; });
+  std::ranges::sort(tasks, {}, [](OpenTask* task) { return task->second.order; });
+  for (const auto* task : tasks) {
+    append_submission(bytes, task->first, task->second.request);
+    if (task->second.progress) {
+      append_return(bytes, task->first, *task->second.progress);
+    }
+    if (bytes.size() > block) {
+      IPF_TRY(empty());
+    }
+  }
+  std::erase_if(tasks, [](OpenTask* task) { return task->second.engine_uuid.empty(); });
+  std::ranges::sort(tasks, {}, [](OpenTask* task) { return task->second.handed_over; });
+  for (const auto* task : tasks) {
+    append_assignment(bytes, task->first, task->second.engine_uuid);
+  }
+  return empty();
+}
+
+Result<void> TaskJournal::rotate(TimePoint now) {
   auto created = create_file(with_suffix(path_, ".new"));
   if (!created) {
     return unexpected(created.error());
   }
   const int fd = *created;
-  std::string bytes(magic);
+  std::string bytes;
+  append_magic(bytes);
+  append_seed(bytes, seed_);
+  append_outcomes(bytes, remembered_ ? remembered_() : std::vector<RememberedOutcome>{});
   std::size_t total = 0;
-  Result<void> done{};
-  const auto write_out = [&] {
-    done = write_all(fd, bytes);
+  const auto done = append_open_tasks(bytes, [&] {
+    auto written = write_out(fd, bytes);
     total += bytes.size();
     bytes.clear();
-  };
-  constexpr std::size_t block = std::size_t{4} << 20U;
-  for (const auto* entry : in_order) {
-    append_submission(bytes, entry->first, entry->second.request);
-    if (!entry->second.engine_uuid.empty()) {
-      append_assignment(bytes, entry->first, entry->second.engine_uuid);
-    }
-    if (bytes.size() > block && done) {
-      write_out();
-    }
-  }
-  if (done) {
-    write_out();
-  }
+    return written;
+  });
   if (!done) {
     close(fd);
     return done;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "core/file_io.hpp"
 #include "core/text.hpp"
 #include "protocol/json_text.hpp"
 
@@ -33,22 +34,8 @@ class FileDescriptor {
   int fd_;
 };
 
-std::string because(const std::filesystem::path& path, const char* action) {
-  return std::string("cannot ") + action + " " + path.string() + ": " + errno_text(errno);
-}
-
-Result<void> write_all(int fd, std::string_view text, const std::filesystem::path& path) {
-  while (!text.empty()) {
-    const ssize_t written = write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) {
-      continue;
-    }
-    if (written < 0) {
-      return unexpected(ErrorCode::io, because(path, "write"));
-    }
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return {};
+std::string because(const std::filesystem::path& path, const char* action, int code = errno) {
+  return std::string("cannot ") + action + " " + path.string() + ": " + errno_text(code);
 }
 
 /// Takes typed values out of the JSON object and remembers the first problem.
@@ -241,7 +228,9 @@ Result<void> write_private_file(const std::filesystem::path& path, std::string_v
     if (file.get() < 0) {
       return unexpected(ErrorCode::io, because(path, "write"));
     }
-    written = write_all(file.get(), text, path);
+    if (const int code = write_all(file.get(), text); code != 0) {
+      written = unexpected(ErrorCode::io, because(path, "write", code));
+    }
   }
   if (written && rename(temporary.c_str(), path.c_str()) != 0) {
     written = unexpected(ErrorCode::io, because(path, "write"));

@@ -45,6 +45,7 @@ class BroadcastMachine {
 
   void step(BroadcastEvent event, BroadcastActions& actions);
   void check_invariants() const;
+  [[nodiscard]] bool is_open(const std::string& msg_id) const { return calls_.contains(msg_id); }
   [[nodiscard]] std::size_t open_calls() const { return calls_.size(); }
   [[nodiscard]] std::size_t open_bytes() const { return bytes_; }
   [[nodiscard]] std::size_t open_legs() const { return legs_; }

@@ -34,25 +34,36 @@ std::optional<TaskOutcome> FinishedTasks::find(TaskKey task) const {
 }
 
 void FinishedTasks::add(TaskKey task, TaskOutcome outcome) {
+  add({.task = task, .engine_and_outcome = pack(outcome)});
+}
+
+std::vector<RememberedOutcome> FinishedTasks::all() const {
+  const auto oldest = ring_.begin() + static_cast<std::ptrdiff_t>(oldest_);
+  std::vector<RememberedOutcome> out(oldest, ring_.end());
+  out.insert(out.end(), ring_.begin(), oldest);
+  return out;
+}
+
+void FinishedTasks::add(const RememberedOutcome& outcome) {
   if (limit_ == 0) {
     return;
   }
   if (index_.size() < 2 * (ring_.size() + 1)) {
     grow();
   }
-  const std::size_t at = place_of(task);
+  const std::size_t at = place_of(outcome.task);
   if (index_[at] != empty) {
-    ring_[index_[at] - 1].engine_and_outcome = pack(outcome);
+    ring_[index_[at] - 1] = outcome;
     return;
   }
   if (ring_.size() < limit_) {
-    ring_.push_back({task, pack(outcome)});
+    ring_.push_back(outcome);
     index_[at] = static_cast<std::uint32_t>(ring_.size());
     return;
   }
   forget(ring_[oldest_].task);
-  ring_[oldest_] = {task, pack(outcome)};
-  index_[place_of(task)] = static_cast<std::uint32_t>(oldest_ + 1);
+  ring_[oldest_] = outcome;
+  index_[place_of(outcome.task)] = static_cast<std::uint32_t>(oldest_ + 1);
   oldest_ = (oldest_ + 1) % limit_;
 }
 

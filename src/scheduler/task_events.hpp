@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -9,6 +10,8 @@
 #include "protocol/error_content.hpp"
 #include "protocol/header_reader.hpp"
 #include "protocol/message.hpp"
+#include "scheduler/finished_tasks.hpp"
+#include "scheduler/task_progress.hpp"
 
 /// What the task scheduler's machine is told and what it orders.
 namespace ipf {
@@ -23,19 +26,29 @@ struct TaskSubmitted {
   /// The same number for all tasks of one client session; clients are served in turn.
   std::uint64_t client{};
 };
-/// What an earlier controller's journal says of an unfinished task, in order of submission; the
-/// engines that came back have joined. It was handed to `engine_uuid`, or to nobody if that is
-/// empty. It is sent there again: an engine that has it already drops the copy, byte for byte the
-/// same, as a replay.
+/// What an earlier controller's journal says of an unfinished task. It was handed to `engine_uuid`,
+/// or to nobody if that is empty. It is sent there again: an engine that has it already drops the
+/// copy, byte for byte the same, as a replay.
 struct TaskRestored {
   TaskSubmitted task;
   std::string engine_uuid{};
+  std::uint64_t handed_over{};  ///< the order in which tasks were handed to engines
+  std::optional<TaskProgress> progress{};
 };
-/// Likewise of a task that was answered: others may depend on it.
+/// All of them, in order of submission; the engines that came back have joined, and the outcomes
+/// are restored. One event, because no task may be placed before each has its old place.
+struct TasksRestored {
+  std::vector<TaskRestored> tasks{};
+};
+/// What the journal says of a task that was answered: others may depend on it.
 struct OutcomeRestored {
   std::string msg_id{};
   std::string engine_uuid{};
   bool succeeded{false};
+};
+/// Older outcomes, as remembered() of a machine with the same seed gave them.
+struct OutcomesRestored {
+  std::vector<RememberedOutcome> outcomes{};
 };
 /// A verified reply from the engine socket.
 struct TaskReplied {
@@ -77,8 +90,9 @@ struct TaskUndeliverable {
 struct TaskTimePassed {};
 
 using TaskEvent = std::variant<TaskSubmitted,
-                               TaskRestored,
+                               TasksRestored,
                                OutcomeRestored,
+                               OutcomesRestored,
                                TaskReplied,
                                TaskStarted,
                                EngineJoined,
@@ -96,6 +110,8 @@ struct SendTask {
   std::string engine_uuid{};
   Message request;
   bool first_sight{true};  ///< no NoteSubmission came before
+  /// The engine may have it already: wait for its connection until it has left, or it runs twice.
+  bool restored{false};
 };
 /// Hand an engine's reply, unchanged, to the client that sent `request`.
 struct ForwardReply {
@@ -117,6 +133,11 @@ struct FailTask {
 struct NoteSubmission {
   std::string msg_id{};
   Message request;
+};
+/// The task has left its engine without an answer: it waits again, or its next SendTask follows.
+struct NoteReturn {
+  std::string msg_id{};
+  TaskProgress progress{};
 };
 /// Send the engine's process a signal because the task runs for too long.
 struct InterruptTask {
@@ -143,6 +164,7 @@ using TaskAction = std::variant<SendTask,
                                 ForwardReply,
                                 FailTask,
                                 NoteSubmission,
+                                NoteReturn,
                                 InterruptTask,
                                 AbortAtEngine,
                                 AnswerAgain,

@@ -120,6 +120,7 @@ void TaskMachine::on(TimePoint now, TaskUndeliverable& event, TaskActions& actio
       TaskLog{LogLevel::warning, "task::engine '" + printable(engines_[task->engine].uuid) +
                                      "' cannot be reached; its task goes to another one"});
   task->excluded.push_back(task->engine_key);
+  note_return(*task, actions);
   Engine* engine = release(now, *task);
   place_or_wait(now, *task, actions);
   settle(now, engine, actions);
@@ -205,7 +206,7 @@ void TaskMachine::lose_tasks(TimePoint now, Engine& engine, bool silent, TaskAct
       forget(task);
     } else if (task.phase == RunPhase::interrupted || task.phase == RunPhase::killed) {
       fail(task, run_timeout_failure(task.run_timeout), actions, engine.uuid);
-    } else if (!task.started && (silent || (engine.ending && !first))) {
+    } else if (!task.started && !task.sent_before && (silent || (engine.ending && !first))) {
       moved.push_back(&task);
     } else {
       task.state = TaskState::orphaned;
@@ -223,6 +224,7 @@ void TaskMachine::lose_tasks(TimePoint now, Engine& engine, bool silent, TaskAct
       task->stale.push_back(engine.key);
       actions.emplace_back(AbortAtEngine{.msg_id = task->msg_id, .engine_uuid = engine.uuid});
     }
+    note_return(*task, actions);
     place_or_wait(now, *task, actions);
   }
 }

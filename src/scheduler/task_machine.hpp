@@ -29,6 +29,7 @@ struct TaskMachineOptions {
   std::uint32_t hwm{1};
   /// How long a dead engine's last replies, already in the network, may still arrive.
   Duration lost_engine_grace{std::chrono::milliseconds(100)};
+  /// Of all keys and choices. A machine that restores another one's outcomes needs the same one.
   std::uint64_t seed{1};
   /// Finished tasks whose outcome is remembered for tasks that depend on them, 24 bytes each.
   std::size_t finished_max{262'144};
@@ -94,6 +95,8 @@ class TaskMachine {
   [[nodiscard]] std::size_t engine_count() const { return slots_.size(); }
   /// Outcomes that are remembered.
   [[nodiscard]] std::size_t finished_count() const { return finished_.size(); }
+  /// They, oldest first, for OutcomesRestored.
+  [[nodiscard]] std::vector<RememberedOutcome> remembered() const { return finished_.all(); }
   /// Tasks on this engine; 0 for an unknown one.
   [[nodiscard]] std::uint32_t load_of(std::string_view engine_uuid) const;
 
@@ -113,8 +116,9 @@ class TaskMachine {
 
   // requests: task_machine_requests.cpp; all other events: task_machine.cpp
   void on(TimePoint now, TaskSubmitted& event, TaskActions& actions);
-  void on(TimePoint now, TaskRestored& event, TaskActions& actions);
+  void on(TimePoint now, TasksRestored& event, TaskActions& actions);
   void on(TimePoint now, OutcomeRestored& event, TaskActions& actions);
+  void on(TimePoint now, OutcomesRestored& event, TaskActions& actions);
   void on(TimePoint now, TaskReplied& event, TaskActions& actions);
   void on(TimePoint now, TaskStarted& event, TaskActions& actions);
   void on(TimePoint now, EngineJoined& event, TaskActions& actions);
@@ -123,11 +127,13 @@ class TaskMachine {
   void on(TimePoint now, EngineTrusted& event, TaskActions& actions);
   void on(TimePoint now, TaskUndeliverable& event, TaskActions& actions);
   void on(TimePoint now, TaskTimePassed& event, TaskActions& actions);
-  void submit(TimePoint now,
-              TaskSubmitted& event,
-              std::string_view restored_at,
-              TaskActions& actions);
+  /// The new task; nullptr if its msg_id is in use, which is settled then.
+  Task* take_in(TaskSubmitted& event, TaskActions& actions);
+  /// Fails the task, or blocks it; true if it is ready.
+  bool is_ready(TimePoint now, Task& task, TaskOptions& options, TaskActions& actions);
+  void restore(TimePoint now, TaskRestored& event, TaskActions& actions);
   void place_restored(TimePoint now, Task& task, std::string_view at, TaskActions& actions);
+  static void note_submission(Task& task, TaskActions& actions);
   /// Options, dependencies and resources; why the task is refused.
   std::optional<RemoteFailure> take_wishes(Task& task, TaskOptions& options);
   void take_options(Task& task, TaskOptions& options);
@@ -175,6 +181,7 @@ class TaskMachine {
   // endings: task_machine_endings.cpp
   /// Takes the task off its engine, whose load goes down; nullptr if the engine is gone.
   Engine* release(TimePoint now, Task& task);
+  static void note_return(const Task& task, TaskActions& actions);
   void begin_run(TimePoint now, Task& task);
   void try_elsewhere(TimePoint now, Task& task, TaskReplied& event, TaskActions& actions);
   void lose(TimePoint now, Task& task, TaskActions& actions);
@@ -232,6 +239,13 @@ class TaskMachine {
   bool shaped_changed_{false};  ///< a waiting task that needs resources was placed or ended
   std::vector<DependencyNode::Edge> affected_;  ///< whose dependencies ended in this step
   std::vector<Task*> released_;                 ///< that began to wait because of that
+  /// Within one TasksRestored: to be handed to the engines that had them, in the order of old.
+  struct OldPlace {
+    std::uint64_t handed_over{};
+    Task* task{};
+    std::string engine_uuid{};
+  };
+  std::vector<OldPlace> old_places_;
   /// When a client was served last, for comparing the heads of two queues.
   std::unordered_map<std::uint64_t, std::uint64_t> served_;
 

@@ -75,7 +75,16 @@ void TaskMachine::try_elsewhere(TimePoint now,
     task.last_reply = std::move(event.reply);
   }
   task.excluded.push_back(task.engine_key);
+  note_return(task, actions);
   place_or_wait(now, task, actions);
+}
+
+void TaskMachine::note_return(const Task& task, TaskActions& actions) {
+  actions.emplace_back(NoteReturn{.msg_id = task.msg_id,
+                                  .progress = {.retries_left = task.retries_left,
+                                               .excluded = task.excluded,
+                                               .stale = task.stale,
+                                               .killed = task.killed}});
 }
 
 void TaskMachine::lose(TimePoint now, Task& task, TaskActions& actions) {
@@ -90,6 +99,7 @@ void TaskMachine::lose(TimePoint now, Task& task, TaskActions& actions) {
   if (task.retries_left > 0) {
     --task.retries_left;
     task.excluded.push_back(task.engine_key);
+    note_return(task, actions);
     place_or_wait(now, task, actions);
     return;
   }

@@ -112,6 +112,7 @@ void TaskMachine::place(TimePoint now, Task& task, Engine& engine, TaskActions& 
   task.lost_engine.clear();
   task.phase = RunPhase::untimed;
   task.started = false;
+  task.sent_before = false;
   task.since = now;
   task.engine = engine.load.slot;
   task.engine_key = engine.key;

@@ -24,24 +24,15 @@ void TaskMachine::on(TimePoint now, TaskSubmitted& event, TaskActions& actions) 
         AnswerAgain{.msg_id = std::move(event.msg_id), .request = std::move(event.request)});
     return;
   }
-  submit(now, event, {}, actions);
+  if (Task* task = take_in(event, actions); task != nullptr) {
+    if (is_ready(now, *task, event.options, actions)) {
+      place_or_wait(now, *task, actions);
+    }
+    note_submission(*task, actions);
+  }
 }
 
-void TaskMachine::on(TimePoint now, TaskRestored& event, TaskActions& actions) {
-  submit(now, event.task, event.engine_uuid, actions);
-}
-
-void TaskMachine::on(TimePoint /*now*/, OutcomeRestored& event, TaskActions& /*actions*/) {
-  finished_.add(
-      key_of(event.msg_id, key_seed_),
-      {.succeeded = event.succeeded,
-       .engine = event.engine_uuid.empty() ? EngineKey{0} : engine_key(event.engine_uuid)});
-}
-
-void TaskMachine::submit(TimePoint now,
-                         TaskSubmitted& event,
-                         std::string_view restored_at,
-                         TaskActions& actions) {
+TaskMachine::Task* TaskMachine::take_in(TaskSubmitted& event, TaskActions& actions) {
   const TaskKey key = key_of(event.msg_id, key_seed_);
   if (const auto known = tasks_.find(key); known != tasks_.end()) {
     if (known->second->state == TaskState::abandoned) {  // nobody else would answer
@@ -50,11 +41,11 @@ void TaskMachine::submit(TimePoint now,
           .engine_uuid = {},
           .request = std::move(event.request),
           .failure = {"ValueError", "an engine is still busy with a task of this msg_id"}});
-      return;
+      return nullptr;
     }
     actions.emplace_back(TaskLog{
         LogLevel::debug, "task::dropped a second task with the msg_id of an unfinished one"});
-    return;
+    return nullptr;
   }
   Task& task = new_task();
   task.msg_id = std::move(event.msg_id);
@@ -64,31 +55,99 @@ void TaskMachine::submit(TimePoint now,
   task.client = event.client;
   graph_.begin(task);
   tasks_.emplace(key, &task);
+  return &task;
+}
+
+bool TaskMachine::is_ready(TimePoint now, Task& task, TaskOptions& options, TaskActions& actions) {
   if (options_.scheme != SchemeName::pure) {
-    if (auto refused = take_wishes(task, event.options)) {
-      return fail(task, std::move(*refused), actions);
+    if (auto refused = take_wishes(task, options)) {
+      fail(task, std::move(*refused), actions);
+      return false;
     }
   }
   const auto standing = DependencyGraph::standing(task);
   if (standing == DependencyGraph::Standing::impossible) {
     fail(task, {"ImpossibleDependency", "its dependencies can never be met"}, actions);
-  } else if (standing == DependencyGraph::Standing::waits) {
+    return false;
+  }
+  if (standing == DependencyGraph::Standing::waits) {
     task.state = TaskState::blocked;
     task.since = now;
     if (task.timeout.count() > 0) {
       set_deadline(task, now + task.timeout);
     }
-  } else {
-    task.follow_known = task.follow_engines.size();
-    if (!restored_at.empty()) {
-      place_restored(now, task, restored_at, actions);
-    } else {
-      place_or_wait(now, task, actions);
-    }
+    return false;
   }
-  if (task.state == TaskState::waiting || task.state == TaskState::blocked) {
+  task.follow_known = task.follow_engines.size();
+  return true;
+}
+
+void TaskMachine::note_submission(Task& task, TaskActions& actions) {
+  if (!task.noted && (task.state == TaskState::waiting || task.state == TaskState::blocked)) {
     task.noted = true;
     actions.emplace_back(NoteSubmission{.msg_id = task.msg_id, .request = *task.request});
+  }
+}
+
+// ---- restart ------------------------------------------------------------------------------------
+
+void TaskMachine::on(TimePoint /*now*/, OutcomeRestored& event, TaskActions& /*actions*/) {
+  finished_.add(
+      key_of(event.msg_id, key_seed_),
+      {.succeeded = event.succeeded,
+       .engine = event.engine_uuid.empty() ? EngineKey{0} : engine_key(event.engine_uuid)});
+}
+
+void TaskMachine::on(TimePoint /*now*/, OutcomesRestored& event, TaskActions& /*actions*/) {
+  for (const auto& outcome : event.outcomes) {
+    finished_.add(outcome);
+  }
+}
+
+/// First all tasks become known, then those that engines had go back to these, in the order in
+/// which they got them; the others start where room is left.
+void TaskMachine::on(TimePoint now, TasksRestored& event, TaskActions& actions) {
+  for (auto& task : event.tasks) {
+    restore(now, task, actions);
+  }
+  std::sort(old_places_.begin(), old_places_.end(),
+            [](const auto& a, const auto& b) { return a.handed_over < b.handed_over; });
+  for (const auto& old : old_places_) {
+    place_restored(now, *old.task, old.engine_uuid, actions);
+    note_submission(*old.task, actions);
+  }
+  old_places_.clear();
+  settle(now, nullptr, actions);
+}
+
+void TaskMachine::restore(TimePoint now, TaskRestored& event, TaskActions& actions) {
+  TaskOptions& options = event.task.options;
+  if (!event.engine_uuid.empty()) {
+    options.after = {};  // was met when it was handed over, whatever is remembered of it
+  }
+  Task* task = take_in(event.task, actions);
+  if (task == nullptr) {
+    return;
+  }
+  if (!is_ready(now, *task, options, actions)) {
+    return note_submission(*task, actions);  // blocked as it was, or settled
+  }
+  if (event.progress && options_.scheme != SchemeName::pure) {
+    task->retries_left = event.progress->retries_left;
+    task->excluded = std::move(event.progress->excluded);
+    task->killed = std::move(event.progress->killed);
+    task->stale = std::move(event.progress->stale);
+  }
+  if (!event.engine_uuid.empty()) {
+    old_places_.push_back({.handed_over = event.handed_over,
+                           .task = task,
+                           .engine_uuid = std::move(event.engine_uuid)});
+  } else if (hopeless(*task)) {
+    give_up(*task, actions);
+  } else {
+    enqueue(now, *task);
+    released_.push_back(task);
+    note_submission(*task, actions);
   }
 }
 
@@ -97,9 +156,15 @@ void TaskMachine::place_restored(TimePoint now,
                                  std::string_view at,
                                  TaskActions& actions) {
   Engine* engine = find_engine(engine_key(at));
-  if (engine != nullptr && has_room(*engine) && task.may_use(engine->key) &&
-      (task.shape == nullptr || engine->can_hold_now(*task.shape->need))) {
-    return place(now, task, *engine, actions);
+  // It may be suspected: nobody has heard of it since the restart.
+  const bool room = engine != nullptr && (options_.hwm == 0 || engine->load.load < options_.hwm) &&
+                    task.may_use(engine->key) &&
+                    (task.shape == nullptr || engine->can_hold_now(*task.shape->need));
+  if (room) {
+    place(now, task, *engine, actions);
+    task.sent_before = true;
+    std::get<SendTask>(actions.back()).restored = true;
+    return;
   }
   // Its engine did not survive, or the limits were lowered: nobody knows whether it ran.
   task.lost_engine = at;

@@ -37,9 +37,10 @@ struct ScheduledTask : Waiter, DependencyNode {
   std::optional<Message> request{};
   TaskState state{TaskState::gone};
   RunPhase phase{RunPhase::untimed};
-  bool noted{false};    ///< the hub has seen the request
-  bool started{false};  ///< the engine was seen to begin with it
-  bool blamed{false};   ///< orphaned: it was what its engine ran when it died
+  bool noted{false};        ///< the hub has seen the request
+  bool started{false};      ///< the engine was seen to begin with it
+  bool sent_before{false};  ///< an earlier controller sent it to the engine, which may have begun
+  bool blamed{false};       ///< orphaned: it was what its engine ran when it died
   bool has_targets{false};
   bool has_follow{false};
   int retries_left{};

@@ -20,12 +20,20 @@ void Mutation::options(TaskMachineOptions& options) const {
 
 bool Mutation::event(TaskEvent& event) {
   if (auto* task = std::get_if<TaskSubmitted>(&event)) {
-    if (canary_ == Canary::forget_dependency) {
+    if (canary_ == Canary::unfair) {
+      task->client = 0;
+    } else if (canary_ == Canary::forget_dependency) {
       task->options.after = {};
     } else if (canary_ == Canary::forget_follow) {
       task->options.follow = {};
     } else if (canary_ == Canary::forget_targets) {
       task->options.targets.clear();
+    }
+  }
+  if (auto* restored = std::get_if<TasksRestored>(&event);
+      restored != nullptr && canary_ == Canary::lose_old_places) {
+    for (auto& task : restored->tasks) {
+      task.engine_uuid.clear();
     }
   }
   const bool dropped =

@@ -20,6 +20,12 @@ class Mutation {
   void actions(TaskActions& actions);
   /// False: the hub does not get it.
   bool event(const HubEvent& event);
+  /// A record of this kind does not get into the journal.
+  [[nodiscard]] bool forgets(char record_kind) const {
+    return (canary_ == Canary::forget_returned && record_kind == 'W') ||
+           (canary_ == Canary::forget_submitted && record_kind == 'S');
+  }
+  [[nodiscard]] bool sends_first() const { return canary_ == Canary::send_first; }
   [[nodiscard]] bool active() const { return canary_ != Canary::healthy; }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "scheduler/journal_format.hpp"
 #include "sim/trace.hpp"
 
 namespace ipf::sim {
@@ -37,8 +38,16 @@ SimController::SimController(World& world, Links links)
       heart_options_{.period = world.options.heartbeat_period,
                      .misses_max = world.options.misses_max},
       store_(DictStore::Options{.record_limit = world.options.record_limit}),
+      late_store_(world,
+                  store_,
+                  [this](StoreAnswered answer) {
+                    hub_step(std::move(answer));
+                    arm_timers();
+                  }),
+      direct_(world, links_.engine),
       task_checker_(world.options, task_options_, world.book),
       mutation_(world.options) {
+  append_magic(disk_);
   build();
 }
 
@@ -46,9 +55,9 @@ void SimController::build() {
   auto broken = task_options_;
   mutation_.options(broken);
   tasks_ = std::make_unique<TaskMachine>(broken);
-  hub_ = std::make_unique<HubMachine>(hub_options_, store_);
+  hub_ = std::make_unique<HubMachine>(hub_options_, late_store_);
   hearts_ = std::make_unique<HeartbeatMachine>(heart_options_, world_.now());
-  armed_.assign(outbox + 1, TimePoint::never());
+  armed_.assign(round_end + 1, TimePoint::never());
   ++era_;
 }
 
@@ -58,12 +67,18 @@ void SimController::start() {
 
 void SimController::restart() {
   world_.note("controller restarts");
+  lose_round();
   inbox_.clear();
   commands_.clear();
   peers_.clear();
   kept_ = 0;
-  task_checker_.restart();
+  task_checker_.restart(world_.options.journal, unwritten_tasks_);
+  unwritten_tasks_.clear();
   hub_checker_.restart();
+  direct_.restart();
+  late_store_.forget_questions();
+  asked_ = 0;
+  told_ = 0;
   build();
   HubActions actions;
   if (!saved_engines_.empty() && !hub_->restore(world_.now(), saved_engines_, actions)) {
@@ -72,6 +87,9 @@ void SimController::restart() {
   for (auto& action : actions) {
     hub_checker_.see(action);
     std::visit([this](auto& concrete) { perform(concrete); }, action);
+  }
+  if (world_.options.journal) {
+    take_up_journal();
   }
   arm_timers();
 }
@@ -131,6 +149,9 @@ void SimController::wake(std::uint64_t token) {
     case outbox:
       retry_outbox();
       break;
+    case round_end:
+      flush_round();
+      break;
   }
   arm_timers();
 }
@@ -158,7 +179,7 @@ void SimController::from_engine(std::uint32_t engine, const FromEngine& message)
   } else if (message.kind == FromEngine::Kind::connected) {
     from.connected = true;
     while (!from.kept.empty()) {
-      links_.engine(engine)->send_task(from.kept.front().second);
+      links_.engine(engine)->send_task(from.kept.front().task, from.kept.front().again);
       from.kept.pop_front();
       --kept_;
     }
@@ -200,12 +221,14 @@ void SimController::retry_outbox() {
   std::vector<std::uint32_t> given_up;
   TimePoint next = TimePoint::never();
   for (auto& to : peers_) {
-    while (!to.kept.empty() && to.kept.front().first <= world_.now()) {
-      given_up.push_back(to.kept.front().second);
-      to.kept.pop_front();
-      --kept_;
-    }
-    next = to.kept.empty() ? next : std::min(next, to.kept.front().first);
+    kept_ -= std::erase_if(to.kept, [&](const Kept& kept) {
+      if (kept.deadline <= world_.now()) {
+        given_up.push_back(kept.task);
+        return true;
+      }
+      next = std::min(next, kept.deadline);
+      return false;
+    });
   }
   for (const auto task : given_up) {
     world_.note("undeliverable", task);
@@ -235,22 +258,29 @@ void SimController::task_step(TaskEvent event) {
   }
   task_actions_ = std::move(actions);
   task_checker_.end(*tasks_);
+  if (world_.options.journal && world_.options.round.count() > 0) {
+    wake_at(world_.now() + world_.options.round, round_end);
+  } else {
+    flush_round();
+  }
   if (tasks_->next_deadline() <= world_.now() && std::holds_alternative<TaskTimePassed>(event)) {
     throw SimFailure("the task machine left a deadline behind");
   }
   check_invariants(false);
 }
 
-void SimController::send_to_engine(std::uint32_t engine, std::uint32_t task) {
+void SimController::send_to_engine(std::uint32_t engine, std::uint32_t task, bool again) {
   Peer& to = peer(engine);
   if (to.connected && to.kept.empty()) {
-    links_.engine(engine)->send_task(task);
+    links_.engine(engine)->send_task(task, again);
     return;
   }
-  const auto deadline = world_.now() + world_.options.outbox_patience;
-  to.kept.emplace_back(deadline, task);
+  const auto deadline = again ? TimePoint::never() : world_.now() + world_.options.outbox_patience;
+  to.kept.push_back({.deadline = deadline, .task = task, .again = again});
   ++kept_;
-  wake_at(deadline, outbox);
+  if (deadline != TimePoint::never()) {
+    wake_at(deadline, outbox);
+  }
 }
 
 SimController::Peer& SimController::peer(std::uint32_t engine) {
@@ -261,15 +291,22 @@ SimController::Peer& SimController::peer(std::uint32_t engine) {
 }
 
 void SimController::tell_hub(HubEvent event) {
-  inbox_.push_back(std::move(event));
-  wake_at(world_.now() + world_.options.mailbox_delay, inbox);
+  to_hub_.push_back(std::move(event));
+}
+
+void SimController::put(const Outgoing& message) {
+  outgoing_.push_back(message);
 }
 
 void SimController::perform(SendTask& action) {
   const auto engine = engine_number(action.engine_uuid);
   const auto task = task_number(action.msg_id);
   world_.note("sent", task, engine);
-  send_to_engine(engine, task);
+  put({.to = Outgoing::To::engine, .engine = engine, .task = task, .again = action.restored});
+  if (action.first_sight) {
+    journal_submission(task, action.msg_id, action.request);
+  }
+  journal_assignment(task, action.msg_id, action.engine_uuid);
   if (action.first_sight) {
     tell_hub(RequestSeen{.queue = TaskQueue::task,
                          .msg_id = std::move(action.msg_id),
@@ -282,7 +319,9 @@ void SimController::perform(SendTask& action) {
 }
 
 void SimController::perform(NoteSubmission& action) {
-  world_.note("waits", task_number(action.msg_id));
+  const auto task = task_number(action.msg_id);
+  world_.note("waits", task);
+  journal_submission(task, action.msg_id, action.request);
   tell_hub(RequestSeen{.queue = TaskQueue::task,
                        .msg_id = std::move(action.msg_id),
                        .engine_uuid = {},
@@ -292,7 +331,8 @@ void SimController::perform(NoteSubmission& action) {
 void SimController::perform(ForwardReply& action) {
   const auto task = task_number(action.msg_id);
   world_.note("answered", task, engine_number(action.engine_uuid));
-  links_.answer(task);
+  put({.to = Outgoing::To::client, .task = task});
+  journal_answer(task, action.engine_uuid, action.reply, action.msg_id);
   tell_hub(ReplySeen{.queue = TaskQueue::task,
                      .msg_id = std::move(action.msg_id),
                      .engine_uuid = std::move(action.engine_uuid),
@@ -302,23 +342,26 @@ void SimController::perform(ForwardReply& action) {
 void SimController::perform(FailTask& action) {
   const auto task = task_number(action.msg_id);
   world_.note("failed by the scheduler", task);
-  links_.answer(task);
+  put({.to = Outgoing::To::client, .task = task});
+  auto reply = reply_message(task, 0, none);
+  journal_answer(task, action.engine_uuid, reply, action.msg_id);
   tell_hub(ReplySeen{.queue = TaskQueue::task,
                      .msg_id = std::move(action.msg_id),
                      .engine_uuid = std::move(action.engine_uuid),
-                     .reply = reply_message(task, 0, none)});
+                     .reply = std::move(reply)});
 }
 
 void SimController::perform(InterruptTask& action) {
   const auto engine = engine_number(action.engine_uuid);
   world_.note("signal for", task_number(action.msg_id), engine);
-  links_.engine(engine)->send_signal(action.signal);
+  put({.to = Outgoing::To::signal, .engine = engine, .signal = action.signal});
 }
 
 void SimController::perform(AbortAtEngine& action) {
   const auto engine = engine_number(action.engine_uuid);
   world_.note("abort of", task_number(action.msg_id), engine);
-  links_.engine(engine)->send_abort(task_number(action.msg_id));
+  world_.runs.allow_again(task_number(action.msg_id));
+  put({.to = Outgoing::To::abort, .engine = engine, .task = task_number(action.msg_id)});
 }
 
 }  // namespace ipf::sim

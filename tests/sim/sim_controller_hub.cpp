@@ -10,6 +10,12 @@ namespace ipf::sim {
 // ---- in -----------------------------------------------------------------------------------------
 
 void SimController::take_inbox() {
+  if (inbox_.empty()) {
+    return;
+  }
+  if (!late_store_.has_room(world_.now())) {
+    return wake_at(world_.now() + std::chrono::milliseconds{5}, inbox);
+  }
   while (!inbox_.empty()) {
     HubEvent event = std::move(inbox_.front());
     inbox_.pop_front();
@@ -37,6 +43,11 @@ void SimController::unregistration(std::uint32_t engine, std::int32_t id) {
 
 void SimController::ask_queue_status() {
   hub_request(none, QueueRequest{});
+}
+
+void SimController::ask_history() {
+  ++asked_;
+  hub_request(none, HistoryRequest{});
 }
 
 void SimController::pong(std::uint32_t engine, const std::string& text) {
@@ -98,6 +109,8 @@ void SimController::post(Command command) {
 void SimController::perform(SendHubReply& action) {
   if (action.msg_type == "queue_reply") {
     hub_checker_.check_queue_reply(action.content);
+  } else if (action.msg_type == "history_reply" || action.msg_type == "hub_error") {
+    ++told_;
   } else if (action.msg_type == "registration_reply") {
     const auto engine = engine_number(action.request.identity(0));
     const auto content = parse_json_object(action.content, "registration_reply");
@@ -112,12 +125,14 @@ void SimController::perform(AnnounceEngine& action) {
   const auto number = engine_number(action.uuid);
   world_.note("is announced", none, number);
   peer(number);
+  direct_.joined(number);
   post(EngineJoined{.uuid = action.uuid, .resources = action.resources});
 }
 
 void SimController::perform(RetireEngine& action) {
   const auto number = engine_number(action.uuid);
   world_.note(action.silent ? "is retired, silent" : "is retired", none, number);
+  direct_.left(number);
   post(EngineLeft{.uuid = action.uuid, .silent = action.silent});
   if (!action.silent && links_.engine(number)->alive()) {
     links_.engine(number)->send_retired();
@@ -168,6 +183,11 @@ void SimController::check_idle() {
     throw SimFailure("hub: " + std::to_string(hub_->ledger().pending_count()) +
                      " tasks are pending at the end");
   }
+  if (asked_ != told_) {
+    throw SimFailure("hub: " + std::to_string(told_) + " answers for " + std::to_string(asked_) +
+                     " questions to the database");
+  }
+  direct_.check_idle();
   for (std::uint32_t engine = 0; engine < peers_.size(); ++engine) {
     if (tasks_->load_of(engine_name(engine)) != 0) {
       throw SimFailure("engine " + std::to_string(engine) + " has a slot taken at the end");

@@ -39,7 +39,7 @@ SimEngine::SimEngine(World& world, EngineSide& controller, std::uint32_t number,
       tasks_(world.queue,
              world.network,
              world.options.delay,
-             [this](std::uint32_t& task) { got_task(task); }),
+             [this](Request& request) { got_task(request); }),
       control_(world.queue,
                world.network,
                world.options.delay,
@@ -163,7 +163,11 @@ void SimEngine::controller_restarted() {
   replies_.cut_tail();
   notes_.cut();
   pongs_.cut();
-  tasks_.cut();
+  if (world_.options.journal) {
+    tasks_.cut_tail();  // what had left the controller arrives
+  } else {
+    tasks_.cut();
+  }
   pings_.cut();
   control_.cut();
   admissions_.cut();
@@ -177,8 +181,17 @@ void SimEngine::controller_restarted() {
 
 // ---- work ---------------------------------------------------------------------------------------
 
-void SimEngine::got_task(std::uint32_t task) {
-  queue_.push_back(task);
+/// A copy of what it has seen is dropped, or answered as before.
+void SimEngine::got_task(const Request& request) {
+  const auto [known, is_new] = seen_.try_emplace(request.task);
+  if (request.again && !is_new) {
+    if (known->second) {
+      reply(*known->second);
+    }
+    return;
+  }
+  known->second.reset();
+  queue_.push_back(request.task);
   begin_next();
 }
 
@@ -190,6 +203,7 @@ void SimEngine::begin_next() {
   queue_.pop_front();
   busy_ = true;
   world_.note("runs", current_, number_);
+  world_.runs.begin(current_, world_.book.wish(current_).retries > 0);
   if (world_.options.started_notes) {
     notes_.send(current_);
   }
@@ -229,6 +243,9 @@ void SimEngine::finish() {
   busy_ = false;
   current_ = none;
   const bool met = meets(task);
+  if (!met) {
+    world_.runs.allow_again(task);
+  }
   reply({.kind = FromEngine::Kind::reply,
          .succeeded = met && !chance(world_.options.error_rate),
          .met = met,
@@ -245,6 +262,9 @@ void SimEngine::reply(const FromEngine& message) {
               : !message.met  ? "replies: unmet"
                               : (message.succeeded ? "replies: ok" : "replies: error"),
               message.task, number_);
+  if (const auto seen = seen_.find(message.task); seen != seen_.end()) {
+    seen->second = message;
+  }
   replies_.send(message);
 }
 
@@ -255,11 +275,13 @@ void SimEngine::annoy() {
   if (std::find(queue_.begin(), queue_.end(), task) != queue_.end() || tasks_.in_flight() > 0) {
     return;
   }
-  reply({.kind = FromEngine::Kind::reply,
-         .succeeded = world_.behaviour.below(2) == 0,
-         .met = world_.behaviour.below(2) == 0,
-         .aborted = world_.behaviour.below(4) == 0,
-         .task = task});
+  world_.note("says nonsense", task, number_);
+  world_.runs.allow_again(task);  // it may say that its dependencies are unmet
+  replies_.send({.kind = FromEngine::Kind::reply,
+                 .succeeded = world_.behaviour.below(2) == 0,
+                 .met = world_.behaviour.below(2) == 0,
+                 .aborted = world_.behaviour.below(4) == 0,
+                 .task = task});
 }
 
 void SimEngine::got_control(const Control& message) {

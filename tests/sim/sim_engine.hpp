@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -61,7 +62,10 @@ class SimEngine final : public Actor {
   [[nodiscard]] ResourceMap capacity() const;
 
   // What the controller sends.
-  void send_task(std::uint32_t task) { tasks_.send(task); }
+  /// `again`: byte for byte what an earlier controller may have sent already.
+  void send_task(std::uint32_t task, bool again = false) {
+    tasks_.send({.task = task, .again = again});
+  }
   void send_abort(std::uint32_t task) { control_.send({.retired = false, .task = task}); }
   void send_retired() { control_.send({.retired = true, .task = none}); }
   void send_signal(int signal) { signals_.send(signal); }
@@ -75,6 +79,10 @@ class SimEngine final : public Actor {
     bool retired{false};
     std::uint32_t task{none};
   };
+  struct Request {
+    std::uint32_t task{none};
+    bool again{false};
+  };
   struct Registration {
     bool leave{false};
     std::int32_t id{};
@@ -84,7 +92,7 @@ class SimEngine final : public Actor {
   void finish();
   void reply(const FromEngine& message);
   void annoy();
-  void got_task(std::uint32_t task);
+  void got_task(const Request& request);
   void got_control(const Control& message);
   void got_signal(int signal);
   void got_admission(std::optional<std::int32_t> id);
@@ -101,12 +109,13 @@ class SimEngine final : public Actor {
   Path<std::uint32_t> notes_;
   Path<Registration> registrations_;
   Path<std::string> pongs_;
-  Path<std::uint32_t> tasks_;
+  Path<Request> tasks_;
   Path<Control> control_;
   Path<int> signals_;
   Path<std::string> pings_;
   Path<std::optional<std::int32_t>> admissions_;
   std::deque<std::uint32_t> queue_;
+  std::map<std::uint32_t, std::optional<FromEngine>> seen_;  ///< requests, and what was answered
   std::uint32_t current_{none};
   std::uint32_t work_{};  ///< number of the present piece of work; old timers do not count
   std::optional<std::int32_t> id_{};

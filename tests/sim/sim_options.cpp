@@ -36,11 +36,27 @@ std::uint32_t count(Rng& rng, std::uint32_t most) {
 }  // namespace
 
 const char* canary_text(Canary canary) {
-  constexpr std::array texts{"none",           "drop_engine_left",   "drop_engine_reply",
-                             "drop_answer",    "double_answer",      "swap_answers",
-                             "ignore_hwm",     "forget_dependency",  "forget_follow",
-                             "forget_targets", "wrong_scheme",       "fail_without_reason",
-                             "drop_hub_reply", "drop_hub_assignment"};
+  constexpr std::array texts{"none",
+                             "drop_engine_left",
+                             "drop_engine_reply",
+                             "drop_answer",
+                             "double_answer",
+                             "swap_answers",
+                             "ignore_hwm",
+                             "forget_dependency",
+                             "forget_follow",
+                             "forget_targets",
+                             "wrong_scheme",
+                             "fail_without_reason",
+                             "drop_hub_reply",
+                             "drop_hub_assignment",
+                             "unfair",
+                             "forget_returned",
+                             "forget_submitted",
+                             "send_first",
+                             "lose_old_places",
+                             "drop_broadcast_left",
+                             "drop_store_answer"};
   static_assert(texts.size() == static_cast<std::size_t>(last_canary) + 1);
   return texts.at(static_cast<std::size_t>(canary));
 }
@@ -93,6 +109,17 @@ SimOptions random_options(std::uint64_t seed) {
   out.outbox_patience = rng.below(2) == 0 ? milliseconds{5000} : milliseconds{100};
   out.record_limit = rng.below(4) == 0 ? 1 + rng.below(100) : 100'000;
   out.query_gap = milliseconds{5 + static_cast<std::int64_t>(rng.below(100))};
+  out.direct_rate = rate(rng, 0.5);
+  out.store_fault_rate = rate(rng, 0.2);
+  out.store_delay =
+      rng.below(2) == 0 ? Duration{} : log_uniform(rng, microseconds{50}, milliseconds{50});
+  out.journal = rng.below(2) == 0;
+  if (out.journal) {
+    out.restarts = count(rng, 3);
+    out.resends = rng.below(4) != 0;
+    out.round =
+        rng.below(4) == 0 ? Duration{} : log_uniform(rng, microseconds{10}, milliseconds{5});
+  }
   return out;
 }
 
@@ -129,13 +156,13 @@ std::string describe(const SimOptions& options) {
       text.data(), text.size(),
       "%s hwm %u, %u engines, %u clients, %u tasks; error %.2f unmet %.2f kill %.2f after %.2f "
       "follow %.2f target %.2f retry %.2f timeout %.2f run_timeout %.2f priority %.2f resource "
-      "%.2f twice %.2f hostile %.2f; crashes %u freezes %u leaves %u joins %u restarts %u",
+      "%.2f twice %.2f hostile %.2f; crashes %u freezes %u leaves %u joins %u restarts %u%s",
       std::string(scheme_text(options.scheme)).c_str(), options.hwm, options.engines,
       options.clients, options.tasks, options.error_rate, options.unmet_rate, options.kill_rate,
       options.after_rate, options.follow_rate, options.target_rate, options.retry_rate,
       options.timeout_rate, options.run_timeout_rate, options.priority_rate, options.resource_rate,
       options.twice_rate, options.hostile_rate, options.crashes, options.freezes, options.leaves,
-      options.joins, options.restarts);
+      options.joins, options.restarts, options.journal ? " with a journal" : "");
   return text.data();
 }
 

@@ -27,8 +27,15 @@ enum class Canary {
   fail_without_reason,  ///< an engine is said to have died
   drop_hub_reply,       ///< the hub does not hear of an answer
   drop_hub_assignment,  ///< nor of a task that moved
+  unfair,               ///< one client is always served first
+  forget_returned,      ///< the journal does not hear that a task left its engine
+  forget_submitted,     ///< nor of one that was submitted
+  send_first,           ///< messages leave before the journal is written
+  lose_old_places,      ///< restored tasks are placed anew
+  drop_broadcast_left,  ///< the broadcast scheduler is not told that an engine left
+  drop_store_answer,    ///< the hub does not get an answer of its database
 };
-inline constexpr Canary last_canary = Canary::drop_hub_assignment;
+inline constexpr Canary last_canary = Canary::drop_store_answer;
 const char* canary_text(Canary canary);
 
 /// All that a run depends on. Rates are probabilities for one task, fault counts are for the run.
@@ -56,8 +63,11 @@ struct SimOptions {
   double run_timeout_rate{0.0};
   double priority_rate{0.0};
   double resource_rate{0.0};
-  double twice_rate{0.0};    ///< a client sends the same request again
-  double hostile_rate{0.0};  ///< an engine answers twice or what nobody asked it
+  double twice_rate{0.0};        ///< a client sends the same request again
+  double direct_rate{0.0};       ///< with a burst goes a broadcast call or a direct message
+  double store_fault_rate{0.0};  ///< the database fails to answer, and has no room for a while
+  Duration store_delay{};        ///< its answers come so late, on average; 0: at once
+  double hostile_rate{0.0};      ///< an engine answers twice or what nobody asked it
   double pong_loss{0.0};
   bool started_notes{true};  ///< engines tell when they begin with a task
 
@@ -66,6 +76,9 @@ struct SimOptions {
   std::uint32_t leaves{0};
   std::uint32_t joins{0};
   std::uint32_t restarts{0};
+  bool journal{false};  ///< the scheduler keeps one, and the next controller goes on with it
+  bool resends{true};   ///< then: clients send again what they have no answer to, as ours do
+  Duration round{};     ///< then: for so long the scheduler gathers what it writes and sends
   Duration freeze_time{std::chrono::milliseconds{500}};
 
   DelayModel delay{};

@@ -73,6 +73,27 @@ SimOptions canary_options(Canary canary, std::uint64_t seed) {
   options.follow_rate = canary == Canary::forget_follow ? 0.3 : 0.0;
   options.crashes = 4;
   options.record_limit = 10'000;
+  if (canary == Canary::wrong_scheme) {
+    options.hwm = 8;
+  } else if (canary == Canary::send_first) {
+    options.retry_rate = 0.0;
+    options.journal = true;
+    options.tasks = 800;
+    options.restarts = 100;
+    options.round = std::chrono::milliseconds{5};
+  } else if (canary == Canary::unfair) {
+    options.burst = 40;
+    options.after_rate = 0.0;
+  } else if (canary == Canary::drop_broadcast_left) {
+    options.direct_rate = 1.0;
+  } else if (canary == Canary::drop_store_answer) {
+    options.store_delay = std::chrono::milliseconds{1};
+  } else if (canary >= Canary::forget_returned) {
+    options.journal = true;
+    options.restarts = 4;
+    options.round = std::chrono::milliseconds{1};
+    options.unmet_rate = 0.3;
+  }
   return options;
 }
 
@@ -100,7 +121,9 @@ INSTANTIATE_TEST_SUITE_P(Canaries,
 
 /// The same workload with a machine that is whole: what the canary test finds is the canary.
 TEST(BrokenMachine, IsNotFoundWhereNothingIsBroken) {
-  for (const auto canary : {Canary::healthy, Canary::forget_targets, Canary::forget_follow}) {
+  for (const auto canary : {Canary::healthy, Canary::forget_targets, Canary::forget_follow,
+                            Canary::forget_returned, Canary::wrong_scheme, Canary::unfair,
+                            Canary::drop_broadcast_left, Canary::drop_store_answer}) {
     for (std::uint64_t seed = 1; seed <= 5; ++seed) {
       auto options = canary_options(canary, seed);
       options.canary = Canary::healthy;

@@ -58,6 +58,9 @@ void Simulation::submit_burst(std::uint32_t number) {
   for (std::uint32_t i = 0; i < burst && client.left > 0; ++i, --client.left) {
     send(world_.book.invent(number, static_cast<std::uint32_t>(engines_.size()) + 1));
   }
+  if (world_.options.direct_rate > 0 && world_.behaviour.unit() < world_.options.direct_rate) {
+    controller_.direct().call(static_cast<std::uint32_t>(engines_.size()) + 1);
+  }
   if (client.left > 0) {
     world_.queue.at(world_.now() + around(world_.behaviour, world_.options.submit_gap), *this,
                     token_of(Cue::burst, number));
@@ -125,16 +128,39 @@ void Simulation::happen(Fault fault) {
 }
 
 void Simulation::restart_controller() {
-  std::vector<std::uint32_t> unanswered;
   for (auto& client : clients_) {
     client.requests->cut();
-    client.answers->cut();
+    if (world_.options.journal) {
+      client.answers->cut_tail();
+    } else {
+      client.answers->cut();
+    }
   }
   replies_lost_.resize(world_.book.size());
   controller_.restart();
   for (auto& engine : engines_) {
     engine->controller_restarted();
   }
+  if (world_.options.journal) {
+    send_unanswered();
+  } else {
+    repeat_unanswered();
+  }
+}
+
+/// As our client: byte for byte, when its connection is back. Others do not, so what was under way
+/// from or to them is lost; but what the journal has is run.
+void Simulation::send_unanswered() {
+  for (std::uint32_t task = 0; task < world_.book.size(); ++task) {
+    replies_lost_[task] = true;  // it may come twice; not at all only if nobody asks again
+    if (world_.options.resends && answers(task) == 0) {
+      send(task);
+    }
+  }
+}
+
+void Simulation::repeat_unanswered() {
+  std::vector<std::uint32_t> unanswered;
   const auto known = world_.book.size();
   for (std::uint32_t task = 0; task < known; ++task) {
     const auto end = ending(task);
@@ -200,6 +226,10 @@ void Simulation::wake(std::uint64_t token) {
       break;
     case Cue::query:
       controller_.ask_queue_status();
+      if (!draining_ &&
+          (world_.options.store_fault_rate > 0 || world_.options.store_delay.count() > 0)) {
+        controller_.ask_history();
+      }
       world_.queue.at(world_.now() + world_.options.query_gap, *this, token_of(Cue::query, 0));
       break;
     case Cue::start:
@@ -269,6 +299,9 @@ void Simulation::check_end() {
       throw SimFailure("the client of task " + std::to_string(task) + " got " +
                        std::to_string(answers(task)) + " answers of " +
                        std::to_string(end.answers));
+    }
+    if (world_.options.journal && world_.options.resends && answers(task) == 0) {
+      throw SimFailure("the client of task " + std::to_string(task) + " got no answer");
     }
     if (complete && keeps_all && !replies_lost_[task]) {
       check_record(controller_.store(), task, end);

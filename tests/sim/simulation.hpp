@@ -69,6 +69,8 @@ class Simulation final : public Actor {
   void submit_burst(std::uint32_t client);
   void send(std::uint32_t task);
   void got_answer(std::uint32_t task);
+  void send_unanswered();
+  void repeat_unanswered();
   void happen(Fault fault);
   void engine_ended();
   SimEngine* pick_engine();

@@ -67,6 +67,13 @@ void TaskChecker::set_plain(std::uint32_t task, bool waiting) {
   }
   seen.in_plain = waiting;
   const int priority = book_.wish(task).priority;
+  Turn& turn = turns_[priority][book_.plan(task).client];
+  if (waiting) {
+    turn.waits_since = turn.waiting == 0 ? served_ : turn.waits_since;
+    ++turn.waiting;
+  } else {
+    --turn.waiting;
+  }
   if (waiting) {
     ++plain_waiting_[priority];
   } else if (--plain_waiting_[priority] == 0) {
@@ -94,6 +101,8 @@ void TaskChecker::begin(TimePoint now, const TaskEvent& event) {
   replied_ = none;
   submitted_ = none;
   twice_ = none;
+  restoring_ = false;
+  old_places_.clear();
   std::visit([&](const auto& concrete) { on(now, concrete); }, event);
 }
 
@@ -207,7 +216,8 @@ void TaskChecker::on(TimePoint now, const EngineLeft& event) {
     } else {
       // Tasks run one after the other: what it was not seen to start, a frozen engine did not
       // start.
-      const bool untouched = !seen.started && (event.silent || (engines_[number].killed && !first));
+      const bool untouched = !seen.started && !seen.sent_before &&
+                             (event.silent || (engines_[number].killed && !first));
       seen.phase = Phase::orphaned;
       seen.since = now;
       seen.died = !untouched;
@@ -283,26 +293,6 @@ void TaskChecker::lose(std::uint32_t task) {
   extras_[task].excluded.push_back(seen.engine);
 }
 
-void TaskChecker::restart() {
-  for (auto& seen : views_) {
-    if (seen.phase == Phase::waiting || seen.phase == Phase::running ||
-        seen.phase == Phase::orphaned) {
-      seen.phase = Phase::lost;
-    }
-    seen.ghost = false;
-    seen.in_plain = false;
-  }
-  engines_.clear();
-  extras_.clear();
-  rooms_.clear();
-  plain_waiting_.clear();
-  open_ = 0;
-  joined_ = 0;
-  ghosts_.clear();
-  orphans_.clear();
-  ++era_;
-}
-
 // ---- actions ------------------------------------------------------------------------------------
 
 void TaskChecker::see(const TaskAction& action) {
@@ -323,9 +313,20 @@ void TaskChecker::on(const SendTask& action) {
   if (action.first_sight == seen.noted) {
     fail(task, "the hub is told the wrong thing: first_sight does not fit what it knows");
   }
+  check_turn(task);
   set_plain(task, false);
-  check_place(task, engine);
-  check_priority(task);
+  const auto old = old_places_.find(task);
+  if (action.restored != (old != old_places_.end())) {
+    fail(task, "sent as a restored one though it is none, or the other way round");
+  }
+  if (!action.restored) {
+    check_place(task, engine);
+    check_priority(task);
+  } else if (old->second != engine) {
+    fail(task, "restored, but not at the engine that has it");
+  }
+  old_places_.erase(task);
+  seen.sent_before = action.restored;
   change(engine, [&](EngineView& view) { view.tasks.push_back(task); });
   seen.phase = Phase::running;
   seen.engine = engine;
@@ -402,6 +403,12 @@ void TaskChecker::on(const NoteSubmission& action) {
   set_plain(task, plain && !extras_.contains(task));
 }
 
+void TaskChecker::on(const NoteReturn& action) {
+  if (const auto task = task_number(action.msg_id); view(task).phase != Phase::waiting) {
+    fail(task, "said to be back from its engine, but it is not");
+  }
+}
+
 void TaskChecker::on(const InterruptTask& action) {
   const auto task = task_number(action.msg_id);
   View& seen = view(task);
@@ -434,6 +441,9 @@ void TaskChecker::end(const TaskMachine& machine) {
     if (views_[task].phase != Phase::ended || task == twice_) {
       fail(task, "no answer, though this event ends it");
     }
+  }
+  if (!old_places_.empty()) {
+    fail(old_places_.begin()->first, "restored, but not sent to its engine, which is here");
   }
   for (const auto number : touched_) {
     const EngineView& engine = engines_[number];

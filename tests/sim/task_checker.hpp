@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/clock.hpp"
@@ -19,7 +20,9 @@ namespace ipf::sim {
 /// keeps the truth in plain tables, looks everything up anew and asks of each
 ///   SendTask      the task is submitted, not ended and nowhere else; the engine is here, trusted
 ///                 and has room; targets, exclusions and dependencies allow it; with leastload no
-///                 allowed engine with room is emptier; no ordinary task of higher priority waits
+///                 allowed engine with room is emptier; no ordinary task of higher priority waits,
+///                 and no other client's that has waited for longer than a whole turn; a restored
+///                 one goes where it was
 ///   ForwardReply  it is this task's own reply, of the engine that was busy with it, and final
 ///   FailTask      the named reason is true
 /// and after each event: what had to be answered was, and the machine counts as the checker does.
@@ -40,8 +43,12 @@ class TaskChecker {
   void begin(TimePoint now, const TaskEvent& event);
   void see(const TaskAction& action);
   void end(const TaskMachine& machine);
-  /// All that was not answered is lost; a new scheduler knows nothing.
-  void restart();
+  /// A new scheduler. With a journal it must know all that was open or answered, but for
+  /// `unwritten`: tasks of whom some records were not written. Without one, all that was not
+  /// answered is lost.
+  void restart(bool journal, const std::unordered_set<std::uint32_t>& unwritten);
+  /// Of a task that was answered.
+  [[nodiscard]] bool ended_well(std::uint32_t task) const { return views_[task].succeeded; }
 
   [[nodiscard]] Ending ending(std::uint32_t task) const;
   [[nodiscard]] std::size_t open_count() const { return open_; }
@@ -59,12 +66,13 @@ class TaskChecker {
     bool died{false};    ///< its last engine left with it
     bool blamed{false};  ///< it was what the engine ran
     bool out_of_retries{false};
-    bool invalid{false};     ///< it names a dependency that nobody knows
-    bool in_plain{false};    ///< counted in plain_waiting_
-    bool ghost{false};       ///< answered while its engine stays busy with it
-    std::uint8_t signals{};  ///< 1: SIGINT was ordered, 2: and SIGKILL
-    std::uint8_t charges{};  ///< retries used
-    std::uint8_t deaths{};   ///< engines that died while they ran it
+    bool invalid{false};      ///< it names a dependency that nobody knows
+    bool in_plain{false};     ///< counted in plain_waiting_
+    bool sent_before{false};  ///< by an earlier controller: its engine may have begun
+    bool ghost{false};        ///< answered while its engine stays busy with it
+    std::uint8_t signals{};   ///< 1: SIGINT was ordered, 2: and SIGKILL
+    std::uint8_t charges{};   ///< retries used
+    std::uint8_t deaths{};    ///< engines that died while they ran it
     std::uint32_t era{};
     std::uint32_t engine{none};
     std::uint32_t end_engine{none};
@@ -90,10 +98,21 @@ class TaskChecker {
     [[nodiscard]] std::uint32_t load() const { return static_cast<std::uint32_t>(tasks.size()); }
   };
   enum class Standing { ready, waits, impossible };
+  /// Of one client, in one priority; numbers count the tasks that were sent after a wait.
+  struct Turn {
+    std::uint32_t waiting{};
+    std::uint64_t waits_since{};
+    std::uint64_t served{};  ///< the last time, with any task
+    std::uint64_t turn{};    ///< and with one that may run anywhere
+  };
 
   void on(TimePoint now, const TaskSubmitted& event);
-  void on(TimePoint now, const TaskRestored& event) { on(now, event.task); }
-  void on(TimePoint /*now*/, const OutcomeRestored& /*event*/) {}
+  void on(TimePoint now, const TasksRestored& event);
+  void on(TimePoint now, const OutcomeRestored& event);
+  void on(TimePoint now, const OutcomesRestored& event);
+  void restore(TimePoint now, const TaskRestored& event);
+  void check_old_place(std::uint32_t task, const std::string& journaled) const;
+  void take_progress(std::uint32_t task, const TaskProgress& progress);
   void on(TimePoint now, const TaskReplied& event);
   void on(TimePoint now, const TaskStarted& event);
   void on(TimePoint now, const EngineJoined& event);
@@ -107,6 +126,7 @@ class TaskChecker {
   void on(const ForwardReply& action);
   void on(const FailTask& action);
   void on(const NoteSubmission& action);
+  void on(const NoteReturn& action);
   void on(const InterruptTask& action);
   void on(const AbortAtEngine& action);
   void on(const AnswerAgain& action);
@@ -116,6 +136,7 @@ class TaskChecker {
   void check_resources(std::uint32_t task, const EngineView& view) const;
   void check_least_loaded(std::uint32_t task, std::uint32_t engine) const;
   void check_priority(std::uint32_t task) const;
+  void check_turn(std::uint32_t task);
   void check_reason(std::uint32_t task, const FailTask& action) const;
   void lose(std::uint32_t task);
 
@@ -165,6 +186,12 @@ class TaskChecker {
   std::uint32_t replied_{none};  ///< and to which task
   std::uint32_t submitted_{none};
   std::uint32_t twice_{none};  ///< sent again while an engine is busy with its first ghost
+  std::map<int, std::map<std::uint32_t, Turn>> turns_{};  ///< by priority and client
+  std::uint64_t served_{};
+  bool restoring_{false};
+  std::unordered_set<std::uint32_t> unwritten_{};
+  std::vector<std::uint32_t> must_come_back_{};
+  std::unordered_map<std::uint32_t, std::uint32_t> old_places_{};  ///< of this step: task, engine
   std::vector<std::uint32_t> orphans_{};
   std::vector<std::uint32_t> ghosts_{};
   TimePoint now_{};

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "core/clock.hpp"
 #include "core/rng.hpp"
 #include "sim/event_queue.hpp"
@@ -8,6 +12,30 @@
 #include "sim/workload.hpp"
 
 namespace ipf::sim {
+
+/// How often each task began to run, on all engines together.
+class RunBook {
+ public:
+  void begin(std::uint32_t task, bool has_retries) {
+    runs_.resize(std::max<std::size_t>(runs_.size(), task + 1));
+    if (runs_[task].begun && !runs_[task].again && !has_retries) {
+      throw SimFailure("task " + std::to_string(task) + " runs a second time");
+    }
+    runs_[task].begun = true;
+  }
+  /// It had no effect there: its dependencies were unmet, or it was moved to another engine.
+  void allow_again(std::uint32_t task) {
+    runs_.resize(std::max<std::size_t>(runs_.size(), task + 1));
+    runs_[task].again = true;
+  }
+
+ private:
+  struct Runs {
+    bool begun{false};
+    bool again{false};
+  };
+  std::vector<Runs> runs_;
+};
 
 /// What all parts of one run share. Each kind of chance has a generator of its own, so that a
 /// change of one does not change all others.
@@ -36,6 +64,7 @@ struct World {
   Rng faults;
   Trace trace;
   TaskBook book;
+  RunBook runs{};
   bool draining{false};  ///< no more faults: what is left must end
 };
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import random
+import signal
 import threading
 import time
 from pathlib import Path
@@ -42,6 +43,34 @@ def wait_for_flag(path: str) -> str:
     import time
 
     open(path + ".started", "w").close()
+    deadline = time.monotonic() + 60
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return "done"
+
+
+@ipp.interactive
+def count_run_and_wait(number: int, prefix: str, flag: str) -> int:
+    """Both in one, for an engine that cannot import this module."""
+    import os
+    import time
+
+    with open(f"{prefix}.{os.getpid()}", "a") as file:
+        file.write(f"{number}\n")
+    open(flag + ".started", "w").close()
+    deadline = time.monotonic() + 60
+    while not os.path.exists(flag) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return 2 * number + 1
+
+
+@ipp.interactive
+def interactive_wait(path: str) -> str:
+    """Return when the file is there; each engine says that it has begun."""
+    import os
+    import time
+
+    open(f"{path}.started.{os.getpid()}", "w").close()
     deadline = time.monotonic() + 60
     while not os.path.exists(path) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -187,6 +216,87 @@ def test_an_engine_that_did_not_survive_is_lost_and_its_task_fails(
         ar.get(timeout=20)
     assert caught.value.ename == "EngineError"
     wait_until(lambda: rc.ids == [], "the engines are unregistered")
+
+
+@pytest.mark.pairings(C, why="a real engine says nothing until its heart beats again")
+def test_an_engine_that_comes_back_late_keeps_its_task(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    patient = ("--journal", "--IPController.registration_timeout=40")
+    rc = stack.start(2, *patient)
+    pids = dict(zip(rc.ids, rc[:].apply_sync(os.getpid), strict=True))
+    view = rc.load_balanced_view()
+    prefix = str(stack.root / "runs")
+    flag = str(stack.root / "flag")
+    with view.temp_flags(targets=0):
+        ar = view.apply_async(count_run_and_wait, 1, prefix, flag)
+    wait_until(Path(f"{flag}.started").exists, "it runs")
+    os.kill(pids[0], signal.SIGSTOP)
+    try:
+        restart(stack, *patient)
+        time.sleep(6)  # longer than the scheduler waits for an engine that has just registered
+    finally:
+        os.kill(pids[0], signal.SIGCONT)
+    Path(flag).touch()
+    assert ar.get(timeout=20) == 3
+    runs = [line for path in stack.root.glob("runs.*") for line in path.read_text().split()]
+    assert runs == ["1"], "it ran once"
+
+
+def test_a_task_that_waited_again_is_nobodys_after_the_restart(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    rc = stack.start(2, "--journal", ping=100)
+    pids = dict(zip(rc.ids, rc[:].apply_sync(os.getpid), strict=True))
+    flag = stack.root / "flag"
+    busy = rc.load_balanced_view(targets=1).apply_async(wait_for_flag, str(flag))
+    wait_until(Path(f"{flag}.started").exists, "the second engine is busy")
+    os.kill(pids[0], signal.SIGSTOP)
+    try:
+        moved = rc.load_balanced_view().apply_async(os.getpid)  # to the first one, which is idle
+        wait_until(lambda: rc.ids == [1], "the frozen engine is given up", 20)
+        restart(stack, "--journal")
+        flag.touch()
+        assert busy.get(timeout=20) == "done"
+        assert moved.get(timeout=20) == pids[1]
+    finally:
+        os.kill(pids[0], signal.SIGCONT)
+
+
+def test_direct_calls_that_were_open_are_delivered(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    rc = stack.start(2, "--journal")
+    flag = stack.root / "flag"
+    ar = rc[:].apply_async(interactive_wait, str(flag))
+    wait_until(lambda: len(list(stack.root.glob("flag.started.*"))) == 2, "both engines are busy")
+    restart(stack, "--journal")
+    flag.touch()
+    assert ar.get(timeout=20) == ["done", "done"]
+
+
+def test_a_broadcast_that_was_open_is_delivered(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    rc = stack.start(2, "--journal")
+    flag = stack.root / "flag"
+    ar = rc.broadcast_view().apply_async(interactive_wait, str(flag))
+    wait_until(lambda: len(list(stack.root.glob("flag.started.*"))) == 2, "both engines are busy")
+    restart(stack, "--journal")
+    flag.touch()
+    assert ar.get(timeout=20) == ["done", "done"]
+
+
+def test_a_coalescing_broadcast_that_was_open_ends_with_a_named_error(
+    make_stack: StackFactory,
+) -> None:
+    stack = make_stack()
+    rc = stack.start(2, "--journal")
+    flag = stack.root / "flag"
+    ar = rc.broadcast_view(is_coalescing=True).apply_async(interactive_wait, str(flag))
+    wait_until(lambda: len(list(stack.root.glob("flag.started.*"))) == 2, "both engines are busy")
+    restart(stack, "--journal")
+    flag.touch()
+    with pytest.raises(ipp.RemoteError) as caught:
+        ar.get(timeout=20)
+    assert caught.value.ename == "EngineError"
+    assert "restarted" in caught.value.evalue
 
 
 def test_a_damaged_journal_is_named(make_stack: StackFactory) -> None:

@@ -254,6 +254,19 @@ TEST(EngineOutbox, GivesUpAfterFiveSeconds) {
   EXPECT_EQ(bench.outbox.next_deadline(start), TimePoint::never());
 }
 
+/// A restored task may be on its engine already: nobody else gets it while the hub waits for that.
+TEST(EngineOutbox, KeepsARestoredTaskUntilItsEngineIsForgotten) {
+  OutboxBench bench;
+  bench.outbox.send(start, "e", "restored", test::unsigned_message({.identities = {"client"}}),
+                    EngineOutbox::Patience::until_forgotten);
+  bench.send(start, "e", "new");
+  bench.outbox.retry(start + seconds(60));
+  EXPECT_EQ(bench.given_up, std::vector<std::string>{"e new"});
+  EXPECT_NE(bench.outbox.next_deadline(start), TimePoint::never());
+  bench.outbox.forget("e");
+  EXPECT_EQ(bench.outbox.next_deadline(start), TimePoint::never());
+}
+
 TEST(EngineOutbox, ForgetsAnEngineThatIsGoneAndHoldsNobodyElseUp) {
   OutboxBench bench;
   bench.send(start, "gone", "m1");

@@ -361,7 +361,10 @@ TEST_F(HubMachineTest, ARestoredEngineWithoutAHeartIsLostAfterTheTimeout) {
   HubActions actions;
   ASSERT_TRUE(hub.machine().restore(
       hub.now(), R"({"engines": {"0": "dead", "1": "alive"}, "next_id": 2})", actions));
-  EXPECT_TRUE(hub.step(HeartStarted{.uuid = "alive"}).empty()) << "clients know it already";
+  EXPECT_EQ(all<SuspectEngine>(actions).size(), 2U);
+  const auto beats = hub.step(HeartStarted{.uuid = "alive"});
+  ASSERT_EQ(beats.size(), 1U) << "clients know it already";
+  EXPECT_EQ(only<TrustEngine>(beats).uuid, "alive");
   const auto late = hub.wait(30'000);
   EXPECT_EQ(only<RetireEngine>(late).uuid, "dead");
   EXPECT_EQ(only<ForgetHeart>(late).uuid, "dead");

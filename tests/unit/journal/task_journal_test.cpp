@@ -35,17 +35,31 @@ struct JournalBench : testing::Test {
   }
   ~JournalBench() override { std::filesystem::remove_all(dir); }
 
-  TaskJournal create(const std::vector<JournaledTask>& tasks = {},
+  TaskJournal create(const JournalContents& contents = {},
                      const TaskJournal::Options& options = {}) const {
-    auto journal = TaskJournal::create(path(), options, tasks);
+    auto journal = TaskJournal::create(path(), options, contents);
     EXPECT_TRUE(journal) << journal.error().message;
     return std::move(*journal);
   }
   [[nodiscard]] std::filesystem::path path() const { return dir / "tasks.journal"; }
-  [[nodiscard]] std::vector<JournaledTask> read() const {
-    auto tasks = TaskJournal::read(path());
-    EXPECT_TRUE(tasks);
-    return tasks ? *tasks : std::vector<JournaledTask>{};
+  [[nodiscard]] JournalContents contents() const {
+    auto known = TaskJournal::read(path());
+    EXPECT_TRUE(known);
+    return known ? *known : JournalContents{};
+  }
+  [[nodiscard]] std::vector<JournaledTask> read() const { return contents().tasks; }
+
+  /// Much to write, which need not stay.
+  static void grow(TaskJournal& journal) {
+    journal.submitted("large", message("x"));
+    journal.answered("large", "e", message(std::string(100'000, 'x')));
+  }
+  /// The file is begun anew, and the last one is gone.
+  void begin_anew(TaskJournal& journal) {
+    grow(journal);
+    EXPECT_TRUE(journal.flush(now));
+    std::filesystem::remove(path().string() + ".old");
+    EXPECT_LT(std::filesystem::file_size(path()), 50'000U);
   }
 
   std::filesystem::path dir;
@@ -122,7 +136,7 @@ TEST_F(JournalBench, TheNextControllersJournalBeginsWithWhatTheLastOneKnew) {
     journal.answered("done", "e", message("reply"));
     ASSERT_TRUE(journal.flush(now));
   }
-  TaskJournal journal = create(read());
+  TaskJournal journal = create(contents());
   EXPECT_EQ(journal.open_count(), 1U);
   const auto tasks = read();
   ASSERT_EQ(tasks.size(), 2U);
@@ -150,6 +164,99 @@ TEST_F(JournalBench, TheFileIsBegunAnewAndOpenTasksStay) {
   EXPECT_GE(tasks.size(), 301U);
   EXPECT_LT(tasks.size(), 1000U);
   EXPECT_EQ(tasks.back().msg_id, "t1999");
+}
+
+TEST_F(JournalBench, ATaskThatWaitsAgainIsNobodysAndKeepsWhatItHasBehindIt) {
+  TaskJournal journal = create({}, {.rotate_bytes = 1, .settle_time = seconds(0)});
+  const TaskProgress progress{
+      .retries_left = 2, .excluded = {1, 2}, .stale = {3}, .killed = {"dead", "dead too"}};
+  for (const char* msg_id : {"a", "b"}) {
+    journal.submitted(msg_id, message("x"));
+    journal.assigned(msg_id, "dead");
+    journal.returned(msg_id, progress);
+  }
+  journal.assigned("b", "other");
+  for (int round = 0; round < 2; ++round) {  // appended; begun anew
+    ASSERT_TRUE(journal.flush(now));
+    const auto tasks = read();
+    ASSERT_EQ(tasks.size(), 2U);
+    EXPECT_EQ(tasks[0].engine_uuid, "");
+    EXPECT_EQ(tasks[1].engine_uuid, "other");
+    ASSERT_TRUE(tasks[0].progress && tasks[1].progress);
+    EXPECT_EQ(tasks[0].progress->retries_left, 2);
+    EXPECT_EQ(tasks[0].progress->excluded, progress.excluded);
+    EXPECT_EQ(tasks[0].progress->stale, progress.stale);
+    EXPECT_EQ(tasks[0].progress->killed, progress.killed);
+    begin_anew(journal);
+  }
+}
+
+/// The last file may say that an engine has a task; the new one, that it waits again.
+TEST_F(JournalBench, TheNewFileIsRightWhereTheOldOneSaysOtherwise) {
+  TaskJournal journal = create({}, {.rotate_bytes = 1, .settle_time = seconds(1)});
+  journal.submitted("a", message("x"));
+  journal.assigned("a", "dead");
+  ASSERT_TRUE(journal.flush(TimePoint{}));
+  journal.returned("a", {});
+  grow(journal);
+  ASSERT_TRUE(journal.flush(now));
+  ASSERT_TRUE(std::filesystem::exists(path().string() + ".old"));
+  EXPECT_EQ(read().at(0).engine_uuid, "");
+}
+
+TEST_F(JournalBench, SeedAndOutcomesStayWhenTheFileIsBegunAnew) {
+  const std::vector<RememberedOutcome> outcomes{{.task = 7, .engine_and_outcome = 9},
+                                                {.task = 8, .engine_and_outcome = 4}};
+  TaskJournal journal = create({.seed = 42, .outcomes = {}, .tasks = {}},
+                               {.rotate_bytes = 1, .settle_time = seconds(0)});
+  EXPECT_EQ(contents().seed, 42U);
+  journal.remember_by([&] { return outcomes; });
+  journal.submitted("a", message("x"));
+  begin_anew(journal);
+  const auto known = contents();
+  EXPECT_EQ(known.seed, 42U);
+  ASSERT_EQ(known.outcomes.size(), 2U);
+  EXPECT_EQ(known.outcomes[1].task, 8U);
+  EXPECT_EQ(known.outcomes[1].engine_and_outcome, 4U);
+  create(known);
+  EXPECT_EQ(contents().outcomes.size(), 2U);
+}
+
+TEST_F(JournalBench, TheOrderOfHandingOverIsKept) {
+  TaskJournal journal = create({}, {.rotate_bytes = 1, .settle_time = seconds(0)});
+  for (const char* msg_id : {"a", "b", "c"}) {
+    journal.submitted(msg_id, message("x"));
+  }
+  for (const char* msg_id : {"c", "a", "b"}) {
+    journal.assigned(msg_id, "e");
+  }
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(journal.flush(now));
+    const auto tasks = read();
+    ASSERT_EQ(tasks.size(), 3U);
+    EXPECT_LT(tasks[2].handed_over, tasks[0].handed_over);
+    EXPECT_LT(tasks[0].handed_over, tasks[1].handed_over);
+    begin_anew(journal);
+  }
+}
+
+/// As ipyfleet's first journals were.
+TEST_F(JournalBench, AJournalOfVersion1CanStillBeRead) {
+  {
+    TaskJournal journal = create();
+    journal.submitted("a", message("x"));
+    journal.assigned("a", "e");
+    ASSERT_TRUE(journal.flush(now));
+  }
+  std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(22);
+  file.put('1');
+  file.close();
+  EXPECT_EQ(read().at(0).engine_uuid, "e");
+  std::fstream(path(), std::ios::in | std::ios::out | std::ios::binary).seekp(22).put('9');
+  const auto newer = TaskJournal::read(path());
+  ASSERT_FALSE(newer);
+  EXPECT_NE(newer.error().message.find(path().string()), std::string::npos);
 }
 
 TEST_F(JournalBench, AFullDiskIsToldOnceAndTheJournalRecovers) {

@@ -45,6 +45,10 @@ inline std::string line(const FailTask& action) {
 inline std::string line(const NoteSubmission& action) {
   return "note " + action.msg_id;
 }
+/// For the journal only: the tests of restarts look at these themselves.
+inline std::string line(const NoteReturn& /*action*/) {
+  return {};
+}
 inline std::string line(const InterruptTask& action) {
   return "signal " + std::to_string(action.signal) + " for " + action.msg_id + " to " +
          action.engine_uuid;
@@ -95,7 +99,10 @@ template <class Action>
 Lines lines(const std::vector<Action>& actions) {
   Lines out;
   for (const auto& action : actions) {
-    out.push_back(std::visit([](const auto& concrete) { return line(concrete); }, action));
+    auto text = std::visit([](const auto& concrete) { return line(concrete); }, action);
+    if (!text.empty()) {
+      out.push_back(std::move(text));
+    }
   }
   return out;
 }
@@ -159,11 +166,21 @@ class TestTasks {
     return lines(submit_for_actions(msg_id, wish));
   }
   Lines restore(const std::string& msg_id, const std::string& engine, const TaskWish& wish = {}) {
-    return lines(step(TaskRestored{.task = {.msg_id = msg_id,
-                                            .options = options_of(wish),
-                                            .request = request_message(msg_id),
-                                            .client = wish.client},
-                                   .engine_uuid = engine}));
+    return restore({restored(msg_id, engine, wish)});
+  }
+  Lines restore(std::vector<TaskRestored> tasks) {
+    return lines(step(TasksRestored{.tasks = std::move(tasks)}));
+  }
+  static TaskRestored restored(const std::string& msg_id,
+                               const std::string& engine,
+                               const TaskWish& wish = {},
+                               std::uint64_t handed_over = 0) {
+    return {.task = {.msg_id = msg_id,
+                     .options = options_of(wish),
+                     .request = request_message(msg_id),
+                     .client = wish.client},
+            .engine_uuid = engine,
+            .handed_over = handed_over};
   }
   Lines join(const std::string& uuid, const ResourceMap& resources = {}) {
     return lines(step(EngineJoined{.uuid = uuid, .resources = resources}));

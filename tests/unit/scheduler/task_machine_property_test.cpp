@@ -307,6 +307,9 @@ class Model {
     end(action.msg_id);
   }
 
+  void check(const NoteReturn& action, const Allowed& /*allowed*/) {
+    EXPECT_NE(find(action.msg_id), nullptr);
+  }
   void check(const NoteSubmission& action, const Allowed& /*allowed*/) {
     Open* task = find(action.msg_id);
     ASSERT_NE(task, nullptr);

@@ -268,6 +268,7 @@ class PolicyModel {
   }
 
   void check(const NoteSubmission& action) { EXPECT_TRUE(open_.contains(action.msg_id)); }
+  void check(const NoteReturn& action) { EXPECT_TRUE(open_.contains(action.msg_id)); }
   void check(const InterruptTask& action) {
     EXPECT_GT(open_.at(action.msg_id).wish.run_timeout_ms, 0);
     EXPECT_EQ(open_.at(action.msg_id).engine, action.engine_uuid);
