@@ -26,9 +26,6 @@ __all__ = ["AsyncResult", "EngineLostError", "TaskCancelled"]
 Seconds = float
 Children: TypeAlias = "Request | str | Sequence[Request] | Sequence[str]"
 
-# How long cancel() waits for the call that it has stopped.
-_CANCEL_SECONDS = 10.0
-
 
 def to_timeout(timeout: Seconds | None) -> Seconds | None:
     """Return a timeout in which None is the only word for no limit."""
@@ -542,18 +539,22 @@ class AsyncResult(TimedResult, LazyFuture):
     def cancel(self) -> bool:
         """Stop the calls, also those that run; what they have done so far stays done.
 
+        What runs is interrupted; an engine where that does not help within 3 s is ended, and
+        replaced if it has a nanny. Engines of IPython Parallel only keep back what has not begun.
+
         Returns
         -------
         bool
-            Whether a call was stopped. False if all had ended, or did not let themselves be stopped
-            within 10 s.
+            Whether calls were stopped, or will not run. False if they ended by themselves, or did
+            not let themselves be stopped within 10 s.
         """
         if self.ready():
             return self._cancelled
-        stopped = [request for request in self.requests if not request.done]
-        self._client._stop(stopped)
-        if wait_all(stopped, _CANCEL_SECONDS):
-            self._cancelled = any(request.status != "ok" for request in stopped)
+        open_requests = [request for request in self.requests if not request.done]
+        if self._client._stop(open_requests):
+            self._cancelled = self._ready = True
+            if self._is_future():
+                self._finish()
         return self._cancelled
 
     def cancelled(self) -> bool:

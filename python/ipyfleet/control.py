@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from .directview import DirectView
 
 __all__ = ["Control", "ControlResult"]
+
+# Cancelling: time for the interrupt to work, for everything, and between two looks.
+_CANCEL_GRACE_S = 3.0
+_CANCEL_LONGEST_S = 10.0
+_CANCEL_LOOK_S = 0.05
 
 
 class ControlResult(AsyncResult):
@@ -116,10 +122,31 @@ class Control(HubQueries):
         sent = sig if isinstance(sig, str) else int(sig)
         return self._control(targets, "signal_request", {"sig": sent}, block)
 
-    def _stop(self, requests: Sequence[_native.Request]) -> None:
-        """Stop calls that wait on engines or run there."""
-        content = {"msg_ids": [request.msg_id for request in requests]}
-        self._control(None, "abort_request", content, block=True)
+    def _stop(self, requests: Sequence[_native.Request]) -> bool:
+        """Stop calls that wait or run; returns whether none of them ends as if nothing had been."""
+        everybody = list(self.connection.engines().values())
+        msg_ids = [request.msg_id for request in requests]
+        # Engines of IPython Parallel know this one only.
+        self._tell_engines(everybody, "abort_request", {"msg_ids": msg_ids})
+        answers = [
+            answer
+            for request, msg_id in zip(requests, msg_ids, strict=True)
+            for answer in self._tell_engines(
+                [request.target] if request.target else everybody,
+                "cancel_request",
+                {"msg_id": msg_id, "grace": _CANCEL_GRACE_S},
+            )
+        ]
+        end = time.monotonic() + _CANCEL_LONGEST_S
+        while not _native.wait_all(requests, _CANCEL_LOOK_S):
+            if _native.wait_all(answers, 0):
+                # Who is stopped answers with the error just before; what no engine has is kept from
+                # running wherever the scheduler sends it.
+                _native.wait_all(requests, _CANCEL_LOOK_S)
+                return all(request.status != "ok" for request in requests)
+            if time.monotonic() > end:
+                return False
+        return all(request.status != "ok" for request in requests)
 
     def shutdown(
         self,

@@ -136,11 +136,17 @@ class LazyFuture(Future[Any]):
         """Enter the final state and tell everybody who waits."""
         failed = self._failed()
         with self._condition:
+            if self._state == FINISHED:  # a call that was cancelled ends later for good
+                return
             self._state = FINISHED
             for waiter in self._waiters:
                 (waiter.add_exception if failed else waiter.add_result)(self)
             self._condition.notify_all()
         self._invoke_callbacks()  # type: ignore[attr-defined]
+
+    def _is_future(self) -> bool:
+        """Tell whether the state of a future has been made."""
+        return "_condition" in self.__dict__
 
     def ready(self) -> bool:
         """Tell whether all results are there."""

@@ -34,8 +34,14 @@ _TARGETS_SHOWN_MAX = 10
 _Magic = Callable[..., Any]
 
 
-def _switch(*names: str, dest: str, const: Any, help: str) -> Any:
-    return argument(*names, dest=dest, action="store_const", const=const, help=help)
+def _switch(*names: str, dest: str, const: Any, help: str, default: Any = None) -> Any:
+    action = "store_const"
+    return argument(*names, dest=dest, action=action, const=const, default=default, help=help)
+
+
+def _group(name: str, const: str) -> Any:
+    help = f"as --group-outputs={const}"
+    return _switch(name, dest="groupby", const=const, default=GROUPINGS[0], help=help)
 
 
 def _decorate(f: _Magic, arguments: list[Any]) -> _Magic:
@@ -78,13 +84,13 @@ def output_arguments(f: _Magic) -> _Magic:
     return _decorate(
         f,
         [
-            _switch("-r", dest="groupby", const="order", help="as --group-outputs=order"),
-            _switch("-e", dest="groupby", const="engine", help="as --group-outputs=engine"),
+            _group("-r", "order"),
+            _group("-e", "engine"),
             argument(
                 "--group-outputs",
                 dest="groupby",
                 choices=GROUPINGS,
-                default="type",
+                default=GROUPINGS[0],
                 help="type: all text, then all plots; engine: one engine after the other; order:"
                 " the first plots of all engines, then the second ones",
             ),
