@@ -227,7 +227,8 @@ class Control(HubQueries):
         nanny
             Whether each worker is a process of its own, which dask can restart.
         scheduler_args
-            Arguments of ``distributed.Scheduler``.
+            Arguments of ``distributed.Scheduler``. It runs in this process, and listens on the
+            loopback interface only unless ``host`` says otherwise.
         **worker_args
             Arguments of ``distributed.Worker``. Each has one thread unless they say otherwise.
 

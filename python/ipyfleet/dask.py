@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -65,10 +66,16 @@ def start(
     import distributed
 
     if client not in _schedulers:
-        options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": None}
-        options |= dict(scheduler_args or {})
+        options = dict(scheduler_args or {})
         _schedulers[client] = distributed.LocalCluster(
-            n_workers=0, processes=False, scheduler_port=port, silence_logs=40, **options
+            n_workers=0,
+            processes=False,
+            protocol="tcp",
+            host=options.pop("ip", None) or options.pop("host", "127.0.0.1"),
+            scheduler_port=port,
+            dashboard_address=options.pop("dashboard_address", None),
+            scheduler_kwargs=options,
+            silence_logs=logging.ERROR,
         )
     address = _schedulers[client].scheduler_address
     options = {"nthreads": 1, **worker_args}

@@ -222,7 +222,7 @@ std::vector<EngineInfo> Client::engines() const {
 }
 
 std::uint64_t Client::engines_version() const {
-  return impl_->board.engines_version();
+  return impl().board.engines_version();
 }
 
 bool Client::wait_connected(Timeout timeout) const {

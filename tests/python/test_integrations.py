@@ -69,7 +69,7 @@ def test_dask(own_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with ipp.Client(own_cluster.file, timeout=20) as rc:
         rc.wait_for_engines(ENGINES, timeout=40)
         pids = set(rc[:].apply_sync(os.getpid))
-        with rc.become_dask(protocol="tcp") as client:
+        with rc.become_dask() as client:
             client.wait_for_workers(ENGINES, timeout=T)
             futures = client.map(square, range(10), pure=False)
             assert client.gather(futures) == [i * i for i in range(10)]
