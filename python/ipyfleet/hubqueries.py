@@ -277,13 +277,21 @@ class HubQueries:
         ------
         RemoteError
             If the task scheduler does not answer within two seconds.
+        NotImplementedError
+            If the controller is one of IPython Parallel.
         """
         ids: list[str] = []
         for job in as_list(msg_ids):
             ids += msg_ids_of(self.history[job] if isinstance(job, int) else job)
         end = time.monotonic() + _ON_THE_WAY_S
         while True:
-            found = self._ask_hub("explain_request", {"msg_ids": ids})[0]["explanations"]
+            try:
+                found = self._ask_hub("explain_request", {"msg_ids": ids})[0]["explanations"]
+            except error.RemoteError as failure:
+                if "Bad Message Type" not in str(failure):
+                    raise
+                text = "only controllers of ipyfleet explain what calls wait for"
+                raise NotImplementedError(text) from None
             unknown = [msg_id for msg_id in found if found[msg_id]["state"] == "unknown"]
             requests = map(self.connection.native.find, unknown)
             # The question takes another way than the calls, and may overtake them.

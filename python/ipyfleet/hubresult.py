@@ -22,6 +22,8 @@ __all__ = ["AsyncHubResult", "HubRequest"]
 
 _POLL_FIRST_S = 0.02
 _POLL_LONGEST_S = 0.5
+# How long a call of somebody else may be unknown to the hub: it may be on its way there.
+_ON_THE_WAY_S = 1.0
 
 
 def read_date(value: Any) -> datetime | None:
@@ -49,6 +51,11 @@ class HubRequest:
     def status(self) -> str:
         """As that of a request."""
         return "pending" if self.record is None else self.record["result_content"]["status"]
+
+    def fail(self, failure: Exception) -> None:
+        """Let the failure to get the result be the result."""
+        self.value = failure
+        self.record = {"result_content": {"status": "error"}}
 
     def _microseconds(self, key: str) -> int:
         date = read_date((self.record or {}).get(key))
@@ -133,6 +140,7 @@ class AsyncHubResult(AsyncResult):
         return_exceptions: bool = False,
         chunk_sizes: dict[str, int] | None = None,
     ) -> None:
+        self._since = time.monotonic()
         super().__init__(client, children, fname, targets, owner, return_exceptions, chunk_sizes)
         self._single_result = isinstance(children, str)
 
@@ -150,8 +158,15 @@ class AsyncHubResult(AsyncResult):
     def _fetch(self) -> bool:
         """Ask the hub for what is missing; returns whether nothing is any more."""
         missing = {request.msg_id: request for request in self._elsewhere() if not request.done}
-        if missing:
-            self._client._fetch_records(missing)
+        try:
+            if missing:
+                self._client._fetch_records(missing)
+        except (error.RemoteError, ConnectionError, error.TimeoutError) as failure:
+            unknown = isinstance(failure, error.RemoteError) and failure.ename == "KeyError"
+            if unknown and time.monotonic() < self._since + _ON_THE_WAY_S:
+                return False
+            for request in missing.values():
+                request.fail(failure)
         return all(request.done for request in missing.values())
 
     def _wait_all(self, timeout: Seconds | None) -> bool:

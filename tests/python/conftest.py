@@ -6,6 +6,7 @@ they are those of the ipyparallel that belongs to that Python.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +147,14 @@ class Cluster:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
         assert stubborn == [], self.logs()
+
+
+def need_on_engines(client: Any, *modules: str) -> None:
+    """Skip the test if modules cannot be imported here or on engines."""
+    for module in modules:
+        pytest.importorskip(module)
+        if None in client[:].apply_sync(importlib.util.find_spec, module):
+            pytest.skip(f"the engines have no {module}")
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,7 @@ def test_a_call_that_waits_on_its_engine_never_runs(rc: ipp.Client) -> None:
     assert view.pull("naps", block=True) == 1
 
 
+@ours_only
 def test_a_call_that_waits_in_the_scheduler_never_runs(rc: ipp.Client) -> None:
     rc[:].execute("naps = 0", block=True)
     view = rc.load_balanced_view()

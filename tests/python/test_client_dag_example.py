@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from conftest import Cluster, run_example
+import pytest
+from conftest import PEER_PYTHON, Cluster, run_example
 
 EXAMPLE = "dag_and_priorities.py"
 
 
+@pytest.mark.skipif(bool(PEER_PYTHON), reason="priorities and explanations need our controller")
 def test_the_graph_overtakes_the_flood(cluster: Cluster) -> None:
     done = run_example(EXAMPLE, cluster.ipython_dir)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from typing import Any
 
 import ipyfleet as ipp
 import pytest
-from conftest import ENGINES
+from conftest import ENGINES, need_on_engines
 
 T = 20
 
@@ -263,7 +263,10 @@ def test_published_data(rc: ipp.Client) -> None:
 
 
 def test_sent(rc: ipp.Client) -> None:
-    array = pytest.importorskip("numpy").zeros(200_000)
+    need_on_engines(rc, "numpy")
+    import numpy
+
+    array = numpy.zeros(200_000)
     rc[0].execute("def take(a):\n import time; time.sleep(.3); return a.nbytes", block=True)
     view = rc[0]
     view.track = True

@@ -128,6 +128,7 @@ def test_records(rc: ipp.Client) -> None:
     result = rc.load_balanced_view(label="wanted").apply_async(pow, 3, 3)
     result.wait(T)
     msg_id = result.msg_ids[0]
+    wait_until(lambda: rc.db_query({"msg_id": msg_id})[0]["completed"], "a whole record", T)
     (record,) = rc.db_query({"msg_id": msg_id})
     assert record["submitted"] > before
     assert isinstance(record["header"]["date"], datetime)
@@ -191,8 +192,10 @@ def test_resubmitting(rc: ipp.Client) -> None:
     assert isinstance(again, ipp.AsyncHubResult)
     assert again.get(T) == 7
     assert again.msg_ids != result.msg_ids
-    assert rc.resubmit(result.msg_ids, block=True).get(T) == [7]
-    assert rc[0].pull("calls", block=True) == 3
+    assert rc[0].pull("calls", block=True) == 2
+    if not PEER_PYTHON:  # the hub of ipyparallel says so and does nothing
+        assert rc.resubmit(result.msg_ids, block=True).get(T) == [7]
+        assert rc[0].pull("calls", block=True) == 3
 
 
 # ---- engines ------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 
 import ipyfleet as ipp
 import pytest
-from conftest import ENGINES, PEER_PYTHON, wait_until
+from conftest import ENGINES, need_on_engines, wait_until
 
 T = 20
 
@@ -121,7 +121,9 @@ def test_parallel_functions(rc: ipp.Client, dist: str) -> None:
 
 
 def test_parallel_functions_of_arrays(rc: ipp.Client) -> None:
-    numpy = pytest.importorskip("numpy")
+    need_on_engines(rc, "numpy")
+    import numpy
+
     parallel = rc[:].parallel(block=True)(square)
     assert (parallel(numpy.arange(9)) == numpy.arange(9) ** 2).all()
 
@@ -312,9 +314,7 @@ def test_run(rc: ipp.Client, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["cloudpickle", "dill"])
 def test_other_pickle_modules(rc: ipp.Client, name: str) -> None:
-    pytest.importorskip(name)
-    if PEER_PYTHON and name == "dill":
-        pytest.skip("that Python need not have dill")
+    need_on_engines(rc, name)
     view = rc[:]
     try:
         getattr(view, f"use_{name}")().get(T)

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipyfleet as ipp
 import pytest
-from conftest import ENGINES, PEER_PYTHON, Cluster
+from conftest import ENGINES, Cluster, need_on_engines
 
 T = 60
 pytestmark = [
@@ -37,8 +37,9 @@ def plain(rc: ipp.Client) -> Any:
 
 
 def test_joblib_on_a_view(rc: ipp.Client, plain: None) -> None:
-    joblib = pytest.importorskip("joblib")
-    pytest.importorskip("cloudpickle")
+    need_on_engines(rc, "joblib", "cloudpickle")
+    import joblib
+
     rc[:].use_cloudpickle().get(T)
     view = rc.load_balanced_view()
     view.register_joblib_backend(name="of-a-view")
@@ -55,19 +56,20 @@ def test_joblib_on_a_view(rc: ipp.Client, plain: None) -> None:
 def test_joblib_on_the_default_cluster(
     cluster: Cluster, rc: ipp.Client, plain: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joblib = pytest.importorskip("joblib")
+    need_on_engines(rc, "joblib", "cloudpickle")
+    import joblib
+
     monkeypatch.setenv("IPP_PROFILE_DIR", str(cluster.profile_dir))
     ipp.register_joblib_backend("of-the-cluster")
     with joblib.parallel_config("of-the-cluster"):
         assert joblib.Parallel()(joblib.delayed(square)(i) for i in range(5)) == [0, 1, 4, 9, 16]
 
 
-@pytest.mark.skipif(bool(PEER_PYTHON), reason="that Python need not have dask")
 def test_dask(own_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("distributed")
     monkeypatch.chdir(tmp_path)
     with ipp.Client(own_cluster.file, timeout=20) as rc:
         rc.wait_for_engines(ENGINES, timeout=40)
+        need_on_engines(rc, "distributed")
         pids = set(rc[:].apply_sync(os.getpid))
         with rc.become_dask() as client:
             client.wait_for_workers(ENGINES, timeout=T)
