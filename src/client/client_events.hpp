@@ -83,6 +83,9 @@ struct OutputPublished {
 struct OutputEnded {
   RequestNumber number{};
 };
+/// The connection to the hub broke, and came back.
+struct HubLost {};
+struct HubFound {};
 /// The hub said that it is about to exit.
 struct ControllerShutDown {};
 /// A deadline of next_deadline() may have passed.
@@ -100,6 +103,8 @@ using ClientEvent = std::variant<Started,
                                  EngineUnregistered,
                                  OutputPublished,
                                  OutputEnded,
+                                 HubLost,
+                                 HubFound,
                                  ControllerShutDown,
                                  TimePassed,
                                  Closed>;

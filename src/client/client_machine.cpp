@@ -39,6 +39,9 @@ TimePoint ClientMachine::next_deadline() const {
   if (close_at_) {
     next = std::min(next, *close_at_);
   }
+  if (give_up_at_) {
+    next = std::min(next, *give_up_at_);
+  }
   return next;
 }
 
@@ -67,7 +70,8 @@ void ClientMachine::on(TimePoint now, EnginesListed& event, ClientActions& actio
   std::vector<std::string> missing;
   for (const auto& [uuid, state] : engines_) {
     const auto listed = [&uuid](const Engine& engine) { return engine.uuid == uuid; };
-    if (state.known_at <= question && std::ranges::none_of(event.engines, listed)) {
+    if (now >= nobody_lost_until_ && state.known_at <= question &&
+        std::ranges::none_of(event.engines, listed)) {
       missing.push_back(uuid);
     }
   }
@@ -294,6 +298,42 @@ void ClientMachine::forget_if_finished(Requests::iterator found) {
 
 // ---- time and end -------------------------------------------------------------------------------
 
+void ClientMachine::on(TimePoint now, HubLost& /*event*/, ClientActions& actions) {
+  if (closed_) {
+    return;
+  }
+  give_up_at_ = now + options_.hub_patience;
+  std::vector<RequestNumber> questions;
+  for (const auto& [number, request] : requests_) {
+    const bool kept = request.channel != Channel::query && request.channel != Channel::broadcast;
+    if (!kept && request.waiting) {
+      questions.push_back(number);
+    }
+  }
+  std::ranges::sort(questions);
+  for (const RequestNumber number : questions) {
+    actions.emplace_back(FailRequest{
+        number,
+        {.ename = "ConnectionError",
+         .evalue = "the connection to the controller broke before it answered; it may have done "
+                   "what it was asked"}});
+    settle(now, requests_.find(number), false, actions);
+  }
+}
+
+void ClientMachine::on(TimePoint now, HubFound& /*event*/, ClientActions& actions) {
+  if (!give_up_at_) {
+    return;  // the first time: Started has asked
+  }
+  give_up_at_.reset();
+  nobody_lost_until_ = now + options_.engine_return;
+  ask_for_engines(actions);
+  ask_at_.clear();
+  for (const Duration wait : {options_.engine_return / 4, options_.engine_return}) {
+    ask_at_.push_back(now + wait);
+  }
+}
+
 void ClientMachine::on(TimePoint now, ControllerShutDown& /*event*/, ClientActions& /*actions*/) {
   // The reply to our own shutdown_request takes another connection and may still be under way.
   if (!close_at_ && !closed_) {
@@ -312,6 +352,14 @@ void ClientMachine::on(TimePoint now, TimePassed& /*event*/, ClientActions& acti
     if (found != requests_.end() && found->second.output_open) {
       end_output(found, actions);
     }
+  }
+  if (give_up_at_ && *give_up_at_ <= now) {
+    give_up_at_.reset();
+    actions.emplace_back(CloseClient{
+        "the controller has been out of reach for " +
+        std::to_string(
+            std::chrono::duration_cast<std::chrono::seconds>(options_.hub_patience).count()) +
+        " seconds"});
   }
   if (close_at_ && *close_at_ <= now) {
     close_at_.reset();
@@ -342,6 +390,7 @@ void ClientMachine::on(TimePoint /*now*/, Closed& event, ClientActions& actions)
   expiries_.clear();
   ask_at_.clear();
   close_at_.reset();
+  give_up_at_.reset();
   closed_ = true;
 }
 

@@ -21,6 +21,10 @@ struct ClientMachineOptions {
   Duration lost_output_grace{std::chrono::milliseconds(500)};
   /// How long replies may still arrive after the hub announced that it exits.
   Duration shutdown_grace{std::chrono::milliseconds(500)};
+  /// How long the hub may be out of reach before everything outstanding fails.
+  Duration hub_patience{std::chrono::seconds(60)};
+  /// Time for engines to register with a hub that has come back, before they count as lost.
+  Duration engine_return{std::chrono::seconds(8)};
 };
 
 /// Keeps track of a client's requests and of the engines. Pure: no socket, clock or thread.
@@ -38,6 +42,10 @@ struct ClientMachineOptions {
 /// The list of engines comes from notifications. A subscription takes effect some time after the
 /// socket is connected, so what happened meanwhile is found by asking the hub again a few times. An
 /// engine that is missing in an answer is only lost if it was known when the question was sent.
+///
+/// When the connection to the hub breaks, questions to it and broadcast calls fail by name: nobody
+/// knows whether it got them. Everything else waits, because the hub may come back (its user sends
+/// again what has no answer), for `hub_patience` at most.
 ///
 /// Invariants (check_invariants): each request is waiting or has open output; an engine's set holds
 /// exactly the requests that name the engine; the number of open outputs is counted right.
@@ -80,6 +88,8 @@ class ClientMachine {
   void on(TimePoint now, EngineUnregistered& event, ClientActions& actions);
   void on(TimePoint now, OutputPublished& event, ClientActions& actions);
   void on(TimePoint now, OutputEnded& event, ClientActions& actions);
+  void on(TimePoint now, HubLost& event, ClientActions& actions);
+  void on(TimePoint now, HubFound& event, ClientActions& actions);
   void on(TimePoint now, ControllerShutDown& event, ClientActions& actions);
   void on(TimePoint now, TimePassed& event, ClientActions& actions);
   void on(TimePoint now, Closed& event, ClientActions& actions);
@@ -106,6 +116,8 @@ class ClientMachine {
   std::deque<TimePoint> ask_at_;
   bool listed_{false};
   std::optional<TimePoint> close_at_{};
+  std::optional<TimePoint> give_up_at_{};  ///< the hub is out of reach
+  TimePoint nobody_lost_until_{};          ///< a list of engines may be incomplete before
   bool closed_{false};
 };
 

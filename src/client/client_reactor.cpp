@@ -1,98 +1,80 @@
 #include "client/client_reactor.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <exception>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <variant>
 
+#include "core/log.hpp"
 #include "net/address.hpp"
-#include "net/connection_watch.hpp"
-#include "net/poller.hpp"
-#include "net/socket.hpp"
+#include "net/io_loop.hpp"
+#include "net/loop_sources.hpp"
+#include "net/zmtp_connector.hpp"
 
 namespace ipf::client {
 
 namespace {
 
 constexpr std::size_t mailbox_capacity = 65536;
-/// Messages taken from one socket before the others get their turn.
-constexpr int messages_a_turn = 256;
+/// Messages taken before what was submitted has its turn.
+constexpr int messages_a_turn = 1024;
+/// Time for the last messages to leave when the client is closed.
+constexpr Duration linger = std::chrono::seconds(1);
 
-void connect_to(Socket& socket, const FoundConnection& connection, int port) {
-  const auto connected = socket.connect(endpoint_url(connection.interface, port));
-  if (!connected) {
-    throw ClientError(ClientErrorCode::invalid_argument, connected.error().message);
-  }
+constexpr std::string_view iopub_link = "iopub";
+constexpr std::string_view notification_link = "notification";
+constexpr std::array<std::pair<std::string_view, Channel>, 5> channel_links{{
+    {"query", Channel::query},
+    {"mux", Channel::mux},
+    {"task", Channel::task},
+    {"control", Channel::control},
+    {"broadcast", Channel::broadcast},
+}};
+
+std::optional<Channel> channel_of(std::string_view link) {
+  const auto found =
+      std::ranges::find(channel_links, link, &std::pair<std::string_view, Channel>::first);
+  return found == channel_links.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::string_view link_of(Channel channel) {
+  return std::ranges::find(channel_links, channel, &std::pair<std::string_view, Channel>::second)
+      ->first;
 }
 
 }  // namespace
 
 struct ClientReactor::Network {
-  struct Inlet {
-    Channel channel{};
-    Socket* socket{};
-    std::size_t poll_index{};
-  };
-
-  Network(const FoundConnection& connection, const Wakeup& wakeup) {
+  Network(const FoundConnection& connection, const Wakeup& wakeup)
+      : wakeup_waiting(loop, wakeup.fd()) {
     const ConnectionInfo& info = connection.info;
+    const auto connect = [&](ZmtpConnector::Kind kind, std::string_view name, int port) {
+      const auto connected =
+          links.connect(kind, std::string(name), endpoint_url(connection.interface, port));
+      if (!connected) {
+        throw ClientError(ClientErrorCode::invalid_argument, connected.error().message);
+      }
+    };
     // Subscriptions first: they need the longest until they take effect.
-    notification.subscribe_all();
-    iopub.subscribe_all();
-    connect_to(notification, connection, info.notification);
-    connect_to(iopub, connection, info.iopub);
-    connect_to(query, connection, info.registration);
-    connect_to(mux, connection, info.mux);
-    connect_to(task, connection, info.task);
-    connect_to(control, connection, info.control);
+    connect(ZmtpConnector::Kind::sub, notification_link, info.notification);
+    connect(ZmtpConnector::Kind::sub, iopub_link, info.iopub);
+    connect(ZmtpConnector::Kind::dealer, link_of(Channel::query), info.registration);
+    connect(ZmtpConnector::Kind::dealer, link_of(Channel::mux), info.mux);
+    connect(ZmtpConnector::Kind::dealer, link_of(Channel::task), info.task);
+    connect(ZmtpConnector::Kind::dealer, link_of(Channel::control), info.control);
     if (!info.broadcast.empty()) {
-      connect_to(broadcast, connection, info.broadcast.front());
+      connect(ZmtpConnector::Kind::dealer, link_of(Channel::broadcast), info.broadcast.front());
     }
-    poller.add_fd(wakeup.fd());
-    for (const Channel channel :
-         {Channel::query, Channel::mux, Channel::task, Channel::broadcast, Channel::control}) {
-      Socket& socket = socket_of(channel);
-      inlets.push_back({channel, &socket, poller.add(socket)});
-    }
-    notification_index = poller.add(notification);
-    iopub_index = poller.add(iopub);
-    mux_watch_index = poller.add(mux_watch);
-    task_watch_index = poller.add(task_watch);
   }
 
-  Socket& socket_of(Channel channel) {
-    switch (channel) {
-      case Channel::query:
-        return query;
-      case Channel::mux:
-        return mux;
-      case Channel::task:
-        return task;
-      case Channel::control:
-        return control;
-      case Channel::broadcast:
-        return broadcast;
-    }
-    return query;
-  }
-
-  NetContext context;
-  Socket query{context, SocketKind::dealer};
-  Socket mux{context, SocketKind::dealer};
-  Socket task{context, SocketKind::dealer};
-  Socket control{context, SocketKind::dealer};
-  Socket broadcast{context, SocketKind::dealer};
-  Socket notification{context, SocketKind::sub};
-  Socket iopub{context, SocketKind::sub};
-  ConnectionWatch mux_watch{context, mux, "mux"};
-  ConnectionWatch task_watch{context, task, "task"};
-  Poller poller;
-  std::vector<Inlet> inlets;
-  std::size_t notification_index{};
-  std::size_t iopub_index{};
-  std::size_t mux_watch_index{};
-  std::size_t task_watch_index{};
+  NoLog log;
+  IoLoop loop;
+  ZmtpConnector links{loop, {}, log};
+  LoopFd wakeup_waiting;
 };
 
 ClientReactor::ClientReactor(const FoundConnection& connection,
@@ -151,16 +133,22 @@ void ClientReactor::loop(const std::stop_token& stopping) {
     sleeping_.store(true);
     mailbox_.take(submitted_);
     TimePoint now = steady_now();
-    network_->poller.wait(now, submitted_.empty() ? machine_.next_deadline() : now);
+    const bool idle = submitted_.empty() && !network_->links.readable();
+    network_->loop.wait(
+        now, idle ? std::min(machine_.next_deadline(), network_->links.next_deadline()) : now);
     sleeping_.store(false);
     now = steady_now();
-    wakeup_.drain();
+    if (network_->wakeup_waiting.take()) {
+      wakeup_.drain();
+    }
     take_submissions(now);
     receive(now);
     if (machine_.next_deadline() <= now) {
       machine_.step(now, TimePassed{}, actions_);
     }
     act();
+    network_->links.check_deadlines(now);
+    network_->links.flush();
   }
 }
 
@@ -173,6 +161,7 @@ void ClientReactor::end() {
   act();
   machine_.step(steady_now(), Closed{close_reason_}, actions_);
   act();
+  network_->links.linger(linger);
   network_.reset();
 }
 
@@ -203,37 +192,31 @@ void ClientReactor::submit_broadcast(TimePoint now, const NewRequest& request) {
 }
 
 void ClientReactor::receive(TimePoint now) {
-  Network& net = *network_;
-  for (const auto& inlet : net.inlets) {
-    if (net.poller.ready(inlet.poll_index)) {
-      for (int i = 0; i < messages_a_turn; ++i) {
-        auto frames = inlet.socket->receive();
-        if (!frames) {
-          break;
-        }
-        feed(now, reader_.read_reply(inlet.channel, std::move(*frames)));
-      }
+  for (const auto& change : network_->links.take_changes()) {
+    on_change(now, change.name, change.up);
+  }
+  for (int i = 0; i < messages_a_turn; ++i) {
+    auto frames = network_->links.receive();
+    if (!frames) {
+      return;
     }
-  }
-  if (net.poller.ready(net.mux_watch_index) && net.mux_watch.came_back()) {
-    send_unanswered(Channel::mux);
-  }
-  if (net.poller.ready(net.task_watch_index) && net.task_watch.came_back()) {
-    send_unanswered(Channel::task);
-  }
-  if (net.poller.ready(net.iopub_index)) {
-    for (int i = 0; i < messages_a_turn; ++i) {
-      auto frames = net.iopub.receive();
-      if (!frames) {
-        break;
-      }
+    const std::string_view link = (*frames)[0];
+    if (link == iopub_link) {
       feed(now, reader_.read_output(std::move(*frames)));
-    }
-  }
-  if (net.poller.ready(net.notification_index)) {
-    while (auto frames = net.notification.receive()) {
+    } else if (const auto channel = channel_of(link)) {
+      feed(now, reader_.read_reply(*channel, std::move(*frames)));
+    } else {
       feed(now, reader_.read_notification(std::move(*frames)));
     }
+  }
+}
+
+void ClientReactor::on_change(TimePoint now, const std::string& link, bool up) {
+  const auto channel = channel_of(link);
+  if (channel == Channel::query) {
+    machine_.step(now, up ? ClientEvent(HubFound{}) : ClientEvent(HubLost{}), actions_);
+  } else if (channel && up) {
+    send_unanswered(*channel);
   }
 }
 
@@ -276,13 +259,17 @@ void ClientReactor::act() {
 }
 
 void ClientReactor::send(const NewRequest& request) {
-  // A DEALER without high-water mark takes every message; only a closed context would refuse.
+  const std::string_view link = link_of(request.channel);
   Frames frames = writer_.write(request, wall_now());
-  network_->socket_of(request.channel).send(frames);
-  if (request.channel == Channel::mux || request.channel == Channel::task) {
-    unanswered_.emplace(request.number,
-                        Sent{.channel = request.channel, .frames = std::move(frames)});
+  if (request.channel == Channel::query || request.channel == Channel::broadcast) {
+    network_->links.send(std::array{link}, frames, 0);
+    return;
   }
+  if (network_->links.is_up(link)) {
+    network_->links.send(std::array{link}, frames, 0);
+  }
+  unanswered_.emplace(request.number,
+                      Sent{.channel = request.channel, .frames = std::move(frames)});
 }
 
 void ClientReactor::send_unanswered(Channel channel) {
@@ -294,7 +281,7 @@ void ClientReactor::send_unanswered(Channel channel) {
   }
   std::ranges::sort(numbers);
   for (const RequestNumber number : numbers) {
-    network_->socket_of(channel).send(unanswered_.at(number).frames);
+    network_->links.send(std::array{link_of(channel)}, unanswered_.at(number).frames, 0);
   }
 }
 

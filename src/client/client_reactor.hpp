@@ -27,7 +27,8 @@ struct DropCounts {
   std::atomic<std::uint64_t> unauthentic{0};  ///< wrong signature, or seen before
 };
 
-/// The IO thread of a client: owns the sockets, the machine, the writer and the reader.
+/// The IO thread of a client: owns the sockets, the machine, the writer and the reader. It reads
+/// and writes the network itself (net/zmtp_connector).
 ///
 /// Requests come in over a bounded mailbox, results go out over the board. The eventfd is written
 /// only when this thread is about to sleep, so a burst of requests costs one system call.
@@ -68,6 +69,7 @@ class ClientReactor {
   /// Performs the actions of a round.
   void act();
   void send(const NewRequest& request);
+  void on_change(TimePoint now, const std::string& link, bool up);
   /// Sends again, byte for byte, what has no answer yet: the controller may have been restarted, or
   /// the message lost with the connection. Who has it already drops the copy as a replay.
   void send_unanswered(Channel channel);
@@ -89,7 +91,8 @@ class ClientReactor {
     Channel channel{};
     Frames frames{};
   };
-  std::unordered_map<RequestNumber, Sent> unanswered_;  ///< on task and mux
+  /// On mux, task and control: what waits for its reply, or for its link.
+  std::unordered_map<RequestNumber, Sent> unanswered_;
   std::string close_reason_{"the client was closed"};
   bool ended_{false};
   std::once_flag stopped_;

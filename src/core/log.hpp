@@ -24,6 +24,13 @@ class Log {
   void error(std::string_view text) { write(LogLevel::error, text); }
 };
 
+/// For libraries inside other programs: their user learns what matters through errors.
+class NoLog final : public Log {
+ public:
+  void write(LogLevel /*level*/, std::string_view /*text*/) override {}
+  [[nodiscard]] bool enabled(LogLevel /*level*/) const override { return false; }
+};
+
 /// Makes untrusted text safe for one log line: control characters become `?`, long text is cut.
 std::string printable(std::string_view text, std::size_t most = 120);
 

@@ -26,11 +26,6 @@ std::size_t Poller::add_fd(int fd) {
   return items_->list.size() - 1;
 }
 
-std::size_t Poller::add(const ConnectionWatch& watch) {
-  items_->list.push_back({watch.handle(), 0, ZMQ_POLLIN, 0});
-  return items_->list.size() - 1;
-}
-
 void Poller::wait(TimePoint now, TimePoint deadline) {
   const int count = zmq_poll(items_->list.data(), static_cast<int>(items_->list.size()),
                              poll_timeout_ms(now, deadline));

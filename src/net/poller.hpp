@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "core/clock.hpp"
-#include "net/connection_watch.hpp"
 #include "net/socket.hpp"
 
 namespace ipf {
@@ -20,7 +19,6 @@ class Poller {
   /// The index for ready(); the socket must outlive the poller.
   std::size_t add(const Socket& socket);
   std::size_t add_fd(int fd);
-  std::size_t add(const ConnectionWatch& watch);
 
   /// Returns when something is readable or at `deadline`; TimePoint::never() waits for ever.
   void wait(TimePoint now, TimePoint deadline);

@@ -169,7 +169,7 @@ bool ZmtpConnector::introduce(ZmtpConnection& connection) {
   link.held.clear();
   link.held_bytes = 0;
   dirty_.push_back(&connection);
-  connected_.push_back(link.name);
+  changes_.push_back({.name = link.name, .up = true});
   return true;
 }
 
@@ -184,7 +184,9 @@ void ZmtpConnector::drop(ZmtpConnection& connection, std::string_view why) {
   connection.mark_dropped();
   loop_.remove(connection.fd(), connection);
   discarded_.push_back(std::move(link.connection));
-  link.up = false;
+  if (std::exchange(link.up, false)) {
+    changes_.push_back({.name = link.name, .up = false});
+  }
   try_again(link);
 }
 

@@ -31,8 +31,8 @@ namespace ipf {
 /// Each link has a name, which is the first frame of what receive() gives and what send() takes. A
 /// link that breaks is made again, with growing pauses; what is sent meanwhile waits for it, up to
 /// a limit. What was sent before and had not left is lost with the connection, as in the network:
-/// take_connected() tells that a link is there (again), so that its user can send once more what
-/// has no answer.
+/// take_changes() tells that a link is there again, so that its user can send once more what has no
+/// answer.
 ///
 /// One thread: the IoLoop's. Messages leave with flush(), which is to be called once a poll round.
 class ZmtpConnector final : private ZmtpHost {
@@ -78,8 +78,12 @@ class ZmtpConnector final : private ZmtpHost {
   void check_deadlines(TimePoint now);
   [[nodiscard]] TimePoint next_deadline() const;
 
-  /// Names of links whose handshake ended since the last call: for the first time, or again.
-  std::vector<std::string> take_connected() { return std::exchange(connected_, {}); }
+  struct Change {
+    std::string name{};
+    bool up{};
+  };
+  /// Links that were lost, or whose handshake ended, since the last call, in order.
+  std::vector<Change> take_changes() { return std::exchange(changes_, {}); }
   [[nodiscard]] bool is_up(std::string_view name) const;
   /// Waits until everything has left that can leave, not longer than `most`.
   void linger(Duration most);
@@ -110,7 +114,7 @@ class ZmtpConnector final : private ZmtpHost {
   const Options options_;
   Log& log_;
   std::vector<std::unique_ptr<Link>> links_;  ///< a handful: searched in order
-  std::vector<std::string> connected_;
+  std::vector<Change> changes_;
 };
 
 }  // namespace ipf

@@ -292,6 +292,42 @@ TEST(ClientMachineTest, ClosingFailsWhatIsOutstandingInOrder) {
   EXPECT_EQ(machine->next_deadline(), TimePoint::never());
 }
 
+TEST(ClientMachineTest, QuestionsFailByNameWhenTheHubIsLostAndTheRestWaits) {
+  Machine machine;
+  machine.step(Started{});
+  machine.step(HubFound{});
+  machine.join(0, "a");
+  machine.submit(1, Channel::query);
+  machine.submit(2, Channel::mux, "a");
+  machine.submit(3, Channel::task);
+  EXPECT_EQ(names(machine.step(HubLost{})), (Names{"fail 1 ConnectionError", "end 1"}));
+  EXPECT_EQ(names(machine.step(HubFound{})), (Names{"send connection_request"}));
+  EXPECT_EQ(names(machine.reply(3, "", false)), (Names{"complete 3", "end 3"}));
+  EXPECT_EQ(machine->next_deadline(), machine.now + std::chrono::seconds(2));
+}
+
+TEST(ClientMachineTest, EnginesMayReturnToAHubThatCameBack) {
+  Machine machine;
+  machine.step(Started{});
+  machine.step(answer(0, {{EngineId{0}, "a"}}));
+  machine.step(HubLost{});
+  machine.step(HubFound{});
+  EXPECT_EQ(names(machine.step(answer(1, {}))), Names{}) << "it may be on its way back";
+  EXPECT_EQ(names(machine.pass(std::chrono::seconds(8))),
+            (Names{"send connection_request", "send connection_request"}));
+  EXPECT_EQ(names(machine.step(answer(3, {}))), (Names{"engines"}));
+}
+
+TEST(ClientMachineTest, AHubThatStaysAwayEndsTheClient) {
+  Machine machine({.hub_patience = std::chrono::seconds(60)});
+  machine.step(Started{});
+  machine.step(HubLost{});
+  EXPECT_EQ(names(machine.pass(std::chrono::seconds(59))), Names{});
+  EXPECT_EQ(names(machine.pass(std::chrono::seconds(1))),
+            (Names{"close: the controller has been out of reach for 60 seconds"}));
+  EXPECT_EQ(names(machine.pass(std::chrono::seconds(100))), Names{}) << "once";
+}
+
 TEST(ClientMachineTest, EveryRequestGetsOneResultAndOneEndWhateverHappens) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE(seed);
