@@ -53,6 +53,7 @@ def test_results_of_another_client(rc: ipp.Client, other: ipp.Client) -> None:
     assert found.started == done.started
     assert found.successful()
     running = view.apply_async(nap, 0.3, "slept")
+    rc.explain(running)  # it has arrived
     later = other.get_result(running.msg_ids)
     assert not later.ready()
     assert not later.wait(0.01)
