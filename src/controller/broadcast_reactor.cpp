@@ -223,7 +223,7 @@ void BroadcastReactor::take_reply(Message reply) {
     return;
   }
   if (signer_.refuses_dates() && !machine_.is_open(*msg_id)) {
-    return take_earlier(std::move(reply), std::move(*msg_id), std::string(parent->session));
+    return take_earlier(std::move(reply), *msg_id, std::string(parent->session));
   }
   const auto metadata = reader_.read_reply_metadata(reply).value_or(ReplyMetadata{});
   std::string engine(reply.identity(0));
@@ -233,7 +233,9 @@ void BroadcastReactor::take_reply(Message reply) {
                         .reply = std::move(reply)});
 }
 
-void BroadcastReactor::take_earlier(Message reply, std::string msg_id, const std::string& session) {
+void BroadcastReactor::take_earlier(Message reply,
+                                    const std::string& msg_id,
+                                    const std::string& session) {
   if (const auto leg = CoalescedLeg::read(reply)) {
     return fail_earlier(*leg, session);
   }

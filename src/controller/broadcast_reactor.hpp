@@ -58,7 +58,7 @@ class BroadcastReactor {
   void receive_replies();
   void take_reply(Message reply);
   /// A reply to a leg that an earlier controller sent.
-  void take_earlier(Message reply, std::string msg_id, const std::string& session);
+  void take_earlier(Message reply, const std::string& msg_id, const std::string& session);
   void fail_earlier(const CoalescedLeg& leg, const std::string& session);
   void send_to_client(const Message& request, const Frames& frames, std::size_t from);
   void retry();

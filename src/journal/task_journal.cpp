@@ -246,7 +246,7 @@ Result<void> TaskJournal::rotate(TimePoint now) {
   append_seed(bytes, seed_);
   append_outcomes(bytes, remembered_ ? remembered_() : std::vector<RememberedOutcome>{});
   std::size_t total = 0;
-  const auto done = append_open_tasks(bytes, [&] {
+  auto done = append_open_tasks(bytes, [&] {
     auto written = write_out(fd, bytes);
     total += bytes.size();
     bytes.clear();

@@ -89,7 +89,7 @@ class Reader {
   Number raw() {
     Number out = 0;
     if (const std::string_view bytes = take(sizeof out); bytes.size() == sizeof out) {
-      std::memcpy(&out, bytes.data(), sizeof out);
+      std::memcpy(&out, bytes.data(), bytes.size());
     }
     return out;
   }

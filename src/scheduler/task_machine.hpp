@@ -132,7 +132,8 @@ class TaskMachine {
   /// Fails the task, or blocks it; true if it is ready.
   bool is_ready(TimePoint now, Task& task, TaskOptions& options, TaskActions& actions);
   void restore(TimePoint now, TaskRestored& event, TaskActions& actions);
-  void place_restored(TimePoint now, Task& task, std::string_view at, TaskActions& actions);
+  void place_restored(
+      TimePoint now, Task& task, std::string_view at, bool fits, TaskActions& actions);
   static void note_submission(Task& task, TaskActions& actions);
   /// Options, dependencies and resources; why the task is refused.
   std::optional<RemoteFailure> take_wishes(Task& task, TaskOptions& options);

@@ -1,5 +1,7 @@
 // TaskMachine: requests, what they ask for, and those of an earlier controller.
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "scheduler/task_machine.hpp"
@@ -112,8 +114,14 @@ void TaskMachine::on(TimePoint now, TasksRestored& event, TaskActions& actions) 
   }
   std::sort(old_places_.begin(), old_places_.end(),
             [](const auto& a, const auto& b) { return a.handed_over < b.handed_over; });
+  // More than fit: the engine had left and come back, and has lost what it had before that.
+  std::unordered_map<std::string_view, std::uint32_t> counts;
   for (const auto& old : old_places_) {
-    place_restored(now, *old.task, old.engine_uuid, actions);
+    ++counts[old.engine_uuid];
+  }
+  for (const auto& old : old_places_) {
+    const bool fits = options_.hwm == 0 || counts[old.engine_uuid]-- <= options_.hwm;
+    place_restored(now, *old.task, old.engine_uuid, fits, actions);
     note_submission(*old.task, actions);
   }
   old_places_.clear();
@@ -151,14 +159,11 @@ void TaskMachine::restore(TimePoint now, TaskRestored& event, TaskActions& actio
   }
 }
 
-void TaskMachine::place_restored(TimePoint now,
-                                 Task& task,
-                                 std::string_view at,
-                                 TaskActions& actions) {
+void TaskMachine::place_restored(
+    TimePoint now, Task& task, std::string_view at, bool fits, TaskActions& actions) {
   Engine* engine = find_engine(engine_key(at));
   // It may be suspected: nobody has heard of it since the restart.
-  const bool room = engine != nullptr && (options_.hwm == 0 || engine->load.load < options_.hwm) &&
-                    task.may_use(engine->key) &&
+  const bool room = engine != nullptr && fits && task.may_use(engine->key) &&
                     (task.shape == nullptr || engine->can_hold_now(*task.shape->need));
   if (room) {
     place(now, task, *engine, actions);

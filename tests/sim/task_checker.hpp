@@ -110,7 +110,8 @@ class TaskChecker {
   void on(TimePoint now, const TasksRestored& event);
   void on(TimePoint now, const OutcomeRestored& event);
   void on(TimePoint now, const OutcomesRestored& event);
-  void restore(TimePoint now, const TaskRestored& event);
+  /// `fits`: no engine can have more than its limit; it has what it got last.
+  void restore(TimePoint now, const TaskRestored& event, bool fits);
   void check_old_place(std::uint32_t task, const std::string& journaled) const;
   void take_progress(std::uint32_t task, const TaskProgress& progress);
   void on(TimePoint now, const TaskReplied& event);

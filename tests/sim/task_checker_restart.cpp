@@ -1,5 +1,6 @@
 // TaskChecker: what a new scheduler must know of what an earlier one did.
 #include <algorithm>
+#include <functional>
 
 #include "core/rng.hpp"
 #include "scheduler/task_key.hpp"
@@ -86,8 +87,12 @@ void TaskChecker::on(TimePoint now, const TasksRestored& event) {
     in_order.push_back(&task);
     check_old_place(task_number(task.task.msg_id), task.engine_uuid);
   }
+  std::ranges::stable_sort(in_order, std::greater{}, &TaskRestored::handed_over);
+  std::unordered_map<std::string, std::uint32_t> on_engine;
   for (const auto* task : in_order) {
-    restore(now, *task);
+    const bool fits =
+        !limited() || task->engine_uuid.empty() || ++on_engine[task->engine_uuid] <= options_.hwm;
+    restore(now, *task, fits);
   }
   for (const auto task : must_come_back_) {
     if (views_[task].era != era_) {
@@ -125,7 +130,7 @@ void TaskChecker::check_old_place(std::uint32_t task, const std::string& journal
   }
 }
 
-void TaskChecker::restore(TimePoint now, const TaskRestored& event) {
+void TaskChecker::restore(TimePoint now, const TaskRestored& event, bool fits) {
   const auto task = task_number(event.task.msg_id);
   View& seen = views_[task];
   // Its answer, if there was one, was not written and so not sent.
@@ -145,7 +150,7 @@ void TaskChecker::restore(TimePoint now, const TaskRestored& event) {
     return;
   }
   seen.sent_before = true;
-  if (engine_view(engine).joined) {
+  if (engine_view(engine).joined && fits) {
     old_places_[task] = engine;
     return;
   }

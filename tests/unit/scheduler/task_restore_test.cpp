@@ -83,6 +83,15 @@ TEST(TaskRestore, AnEngineGetsItsTasksInTheOrderInWhichItHadThem) {
             (Lines{"send first to a", "send second to a"}));
 }
 
+/// It left with the first one, came back within the grace and got another.
+TEST(TaskRestore, AnEngineThatHadMoreThanItsLimitHasTheLastOnes) {
+  TestTasks tasks;
+  tasks.join("a");
+  EXPECT_EQ(tasks.restore(
+                {TestTasks::restored("lost", "a", {}, 1), TestTasks::restored("has", "a", {}, 2)}),
+            (Lines{"note lost", "fail lost of a: EngineError", "send has to a"}));
+}
+
 TEST(TaskRestore, AnEngineThatIsNotTrustedYetGetsItsOwnTaskAndNoOther) {
   TestTasks tasks({.hwm = 2});
   tasks.join("a");
