@@ -77,8 +77,11 @@ void SimEngine::ask_to_register(Duration after) {
 }
 
 void SimEngine::got_admission(std::optional<std::int32_t> id) {
-  if (!id) {
-    return;  // its uuid is in use: the controller knows it still
+  if (!id) {  // its uuid is in use: the controller knows it still
+    if (!connected_) {
+      crash();  // the reply that it waited for was lost with an earlier controller; it gives up
+    }
+    return;
   }
   id_ = id;
   if (!connected_) {
