@@ -89,6 +89,13 @@ _map.__module__ = "ipyparallel.client.remotefunction"
 publish_data.__module__ = "ipyparallel.engine.datapub"
 
 
+def bind_kernel(**kwargs: Any) -> None:
+    """Open the ports of a Jupyter kernel on this engine."""
+    from .engine import attach
+
+    attach.bind_kernel(**kwargs)
+
+
 def get_ipython() -> Any:
     """Return the shell of this process, or None."""
     from IPython import get_ipython as current
@@ -128,6 +135,7 @@ def _contents() -> dict[str, dict[str, Any]]:
             **dependency,
             **api,
             "interactive": canning.interactive,
+            "bind_kernel": bind_kernel,
             "__version__": REFERENCE_VERSION,
             "version_info": (9, 2, 0),
         },
@@ -403,6 +411,8 @@ def install() -> None:
     _table.update(contents)
     sys.meta_path.insert(0, _OverlayFinder())  # type: ignore[arg-type]
     copyreg.pickle(CodeType, canning.reduce_code)  # type: ignore[arg-type]
+    # The function of the reference needs ipykernel to find out that it has nothing to do with it.
+    canning.replacements[(ROOT, "bind_kernel")] = bind_kernel
     serialize.use_importable_names(True)
 
 
@@ -417,5 +427,6 @@ def uninstall() -> None:
         obj, module_name = _renamed.pop()
         obj.__module__ = module_name
     _table.clear()
+    canning.replacements.clear()
     copyreg.dispatch_table.pop(CodeType, None)
     serialize.use_importable_names(False)

@@ -452,6 +452,8 @@ def _remember(key: bytes, canned: CannedFunction) -> None:
     values = [*(defaults or ()), *(kwdefaults or {}).values(), *(annotations or {}).values()]
     if canned.closure or canned.buffers or not all(map(_is_constant, values)):
         return
+    if (canned.module, canned.__name__) in canning.replacements:
+        return
     shared_defaults = tuple(defaults) if defaults else None
     _functions[key] = (
         *(canned.code, canned.module, canned.__name__),

@@ -61,7 +61,7 @@ int run_threads(ReactorOptions reacting, PythonOptions python, Log& log) {
   if (reacting.capture != nullptr) {
     reacting.capture->redirect();
   }
-  EngineChannels channels;
+  EngineChannels channels({.request_bytes_max = reacting.output_bytes_max});
   EngineReactor reactor(std::move(reacting), channels, log);
   int status = status_failed;
   {
@@ -165,6 +165,8 @@ int run_kernel(const EngineOptions& options,
     return fail(log, status_failed, kernel.error().message);
   }
   announce(*kernel);
+  python.kernel = {.file = kernel->file.string(),
+                   .text = kernel_connection_text(kernel->link->connection())};
   auto capture = OutputCapture::create();
   if (!capture) {
     log.warning(capture.error().message);
@@ -175,16 +177,12 @@ int run_kernel(const EngineOptions& options,
                     .username = python.username,
                     .kernel = std::move(kernel->link),
                     .frontend_fd = parent.fd(),
-                    .capture = capture ? capture->get() : nullptr};
+                    .capture = capture ? capture->get() : nullptr,
+                    .output_bytes_max = options.output_bytes_max};
   if (io.capture != nullptr) {
     io.capture->keep_to_itself();
   }
-  const int status = run_threads(std::move(io), std::move(python), log);
-  if (kernel->file_is_ours) {
-    std::error_code ignored;
-    std::filesystem::remove(kernel->file, ignored);
-  }
-  return status;
+  return run_threads(std::move(io), std::move(python), log);
 }
 
 }  // namespace
@@ -250,7 +248,8 @@ int run_engine(const EngineOptions& options) {
                     .resources = options.resources,
                     .nanny_fd = seat.link_fd,
                     .watch = &source,
-                    .capture = capture.get()};
+                    .capture = capture.get(),
+                    .output_bytes_max = options.output_bytes_max};
   return run_threads(std::move(io), std::move(python), **log);
 }
 

@@ -14,7 +14,7 @@ namespace ipf::engine {
 
 /// All that the main thread and the IO thread of an engine share. Outlives both users.
 struct EngineChannels {
-  EngineChannels() = default;
+  explicit EngineChannels(StreamBufferOptions streaming = {}) : streams(outputs, streaming) {}
   EngineChannels(const EngineChannels&) = delete;
   EngineChannels& operator=(const EngineChannels&) = delete;
 
@@ -28,7 +28,7 @@ struct EngineChannels {
                             wakeup.signal();
                           }
                         }};
-  StreamBuffer streams{outputs, {}};
+  StreamBuffer streams;
   ExecutionQueue queue{};
   InputExchange input{};
   /// The request that Python works on, or did last.

@@ -40,6 +40,7 @@ struct Raw {
   int id{-1};
   double timeout_seconds{60};
   double wait_seconds{60};
+  std::size_t output_mib{OutputAllowance::default_bytes_max >> 20U};
   std::string log_level{};
   std::string keyfile{};
   std::string key{};
@@ -106,6 +107,9 @@ void add_options(CLI::App& app, Raw& raw) {
   app.add_option("-c,--startup-command", options.startup_command, "Python code to run at start");
   app.add_option("-s,--startup-script", options.startup_script, "Python file to run at start");
   app.add_option("--work-dir", options.work_dir, "Working directory");
+  app.add_option("--output-limit", raw.output_mib,
+                 "MiB of text that one request may print; the rest is not shown; 0: any (64)")
+      ->check(CLI::Range(0, 1'000'000));
   app.add_option("--mpi", raw.mpi, "Initialise MPI (mpi4py) first; the id is the rank")
       ->expected(0, 1)
       ->type_name("[MODULE]");
@@ -326,6 +330,7 @@ std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
     }
     options.memory_limit = *bytes;
   }
+  options.output_bytes_max = raw.output_mib << 20U;
   options.profile = with_environment(options.profile);
   options.registration_timeout = to_duration(raw.timeout_seconds);
   options.wait_for_file = to_duration(raw.wait_seconds);

@@ -12,6 +12,7 @@
 #include "core/ids.hpp"
 #include "core/log.hpp"
 #include "core/profile.hpp"
+#include "engine/output_allowance.hpp"
 #include "engine/restart_policy.hpp"
 
 namespace ipf::engine {
@@ -45,6 +46,7 @@ struct EngineOptions {
   /// What the engine has for tasks that need some, e.g. {"gpu": 2}.
   std::map<std::string, double, std::less<>> resources{};
   std::string work_dir{};
+  std::size_t output_bytes_max{OutputAllowance::default_bytes_max};  ///< of one request; 0: any
   LogLevel log_level{LogLevel::info};
   bool log_level_given{};
   bool log_to_file{};

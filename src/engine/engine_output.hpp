@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 
@@ -11,6 +12,8 @@
 
 /// What the Python side of the process tells its IO thread.
 namespace ipf::engine {
+
+class KernelLink;
 
 /// `shell.start` has returned.
 struct ShellReady {
@@ -43,6 +46,10 @@ struct InputWanted {
   std::string prompt{};
   bool password{};
 };
+/// The engine's own kernel ports are open: frontends may connect from now on.
+struct KernelBound {
+  std::shared_ptr<KernelLink> link{};
+};
 /// User code called exit().
 struct ExitRequested {};
 /// The main thread has finalised Python.
@@ -54,6 +61,7 @@ using EngineOutput = std::variant<ShellReady,
                                   Published,
                                   WorkDone,
                                   InputWanted,
+                                  KernelBound,
                                   ExitRequested,
                                   MainThreadDone>;
 using OutputMailbox = Mailbox<EngineOutput>;

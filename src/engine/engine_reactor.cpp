@@ -394,15 +394,20 @@ void EngineReactor::read_captured() {
 
 void EngineReactor::publish_captured() {
   for (std::size_t i = 0; i < OutputCapture::streams; ++i) {
-    if (captured_[i].empty()) {
+    std::string shown;
+    captured_allowance_.add(captured_[i], shown);
+    captured_[i].clear();
+    if (shown.empty()) {
       continue;
     }
     on_output(Published{.msg_type = "stream",
                         .topic = stream_names[i],
-                        .content = stream_content(stream_names[i], captured_[i]),
+                        .content = stream_content(stream_names[i], shown),
                         .parent = work_parent_,
                         .of_kernel = work_of_kernel_});
-    captured_[i].clear();
+  }
+  if (options_.capture != nullptr) {
+    options_.capture->discard(captured_allowance_.used_up());
   }
 }
 
@@ -525,6 +530,10 @@ void EngineReactor::hand_over(RequestToken token, WorkKind kind) {
   request.started = wall_now();
   work_parent_ = request.head.frames().shared(request.head.identity_count() + 2);
   work_of_kernel_ = is_kernel(request.channel);
+  captured_allowance_.restart();
+  if (options_.capture != nullptr) {
+    options_.capture->discard(false);
+  }
   const auto header = headers_.read_header(*request.request);
   channels_.queue.hand_over({.token = token,
                              .kind = kind,

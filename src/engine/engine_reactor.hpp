@@ -51,10 +51,11 @@ struct ReactorOptions {
   std::map<std::string, double, std::less<>> resources{};  ///< what it has for tasks
   int nanny_fd{-1};                                        ///< socket to the nanny; -1: none
   /// Set: a kernel of its own without a controller; `connection` means nothing then.
-  std::unique_ptr<KernelLink> kernel{};
+  std::shared_ptr<KernelLink> kernel{};
   int frontend_fd{-1};       ///< becomes readable when the process that started the kernel is gone
   ConnectionWatch* watch{};  ///< may be null
   OutputCapture* capture{};  ///< may be null
+  std::size_t output_bytes_max{OutputAllowance::default_bytes_max};  ///< of a request, past Python
 };
 
 /// The IO thread of an engine: owns all sockets, never needs the GIL.
@@ -112,6 +113,7 @@ class EngineReactor {
   void on_output(const Published& output);
   void on_output(WorkDone& output);
   void on_output(const InputWanted& output);
+  void on_output(KernelBound& output);
   void on_output(const ExitRequested& output);
   void on_output(const MainThreadDone& output);
 
@@ -160,7 +162,7 @@ class EngineReactor {
   EngineMachine machine_;
   Actions actions_{};
   std::unique_ptr<EngineLink> link_;    ///< null for a kernel without a controller
-  std::unique_ptr<KernelLink> kernel_;  ///< null unless frontends may connect
+  std::shared_ptr<KernelLink> kernel_;  ///< null unless frontends may connect
   LoopFd outputs_waiting_{loop_, channels_.wakeup.fd()};
   LoopFd termination_waiting_{loop_, channels_.termination.fd()};
   std::optional<LoopFd> nanny_waiting_{};
@@ -180,6 +182,7 @@ class EngineReactor {
   std::array<std::string, OutputCapture::streams> captured_{};
   SharedBytes work_parent_{};
   bool work_of_kernel_{};
+  OutputAllowance captured_allowance_{options_.output_bytes_max};
   /// The question that a frontend has been asked, for InputExchange.
   struct OpenQuestion {
     RequestToken token{};

@@ -105,6 +105,11 @@ void EngineReactor::receive_input() {
   }
 }
 
+void EngineReactor::on_output(KernelBound& output) {
+  kernel_ = std::move(output.link);
+  kernel_->attach(loop_);
+}
+
 void EngineReactor::on_output(const InputWanted& output) {
   const auto found = pending_.find(output.token.value);
   const bool asked = kernel_ && found != pending_.end() &&

@@ -64,6 +64,13 @@ KernelLink::KernelLink(KernelConnection wanted, const KernelOwner& owner, Signer
   messages_.set_id(owner.id);
 }
 
+KernelLink::~KernelLink() {
+  if (!file_.empty()) {
+    std::error_code ignored;
+    std::filesystem::remove(file_, ignored);
+  }
+}
+
 Result<void> KernelLink::bind(Socket& socket, int& port) {
   if (connection_.transport == "ipc") {
     if (port == 0) {

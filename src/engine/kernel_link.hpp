@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +34,10 @@ class KernelLink {
                                                   const KernelOwner& owner);
   KernelLink(const KernelLink&) = delete;
   KernelLink& operator=(const KernelLink&) = delete;
+  ~KernelLink();
+
+  /// The connection file, which is removed with the link.
+  void owns_file(std::filesystem::path file) { file_ = std::move(file); }
 
   /// With the ports that are open.
   [[nodiscard]] const KernelConnection& connection() const { return connection_; }
@@ -72,6 +77,7 @@ class KernelLink {
   Result<void> bind(Socket& socket, int& port);
 
   KernelConnection connection_;
+  std::filesystem::path file_{};
   EngineMessages messages_;
   NetContext context_{};  // before its sockets
   Listener shell_;

@@ -58,35 +58,48 @@ fs::path jupyter_runtime_dir() {
 }
 
 Result<KernelPorts> open_kernel(const fs::path& file, const KernelOwner& owner) {
-  KernelPorts ports{.file = file};
-  if (file.empty()) {
-    ports.file = jupyter_runtime_dir() / ("kernel-" + std::to_string(getpid()) + ".json");
-  }
   std::error_code failure;
-  KernelConnection wanted;
-  if (!file.empty() && fs::exists(file, failure)) {
-    const auto text = read_text_file(file, file_bytes_max);
-    if (!text) {
-      return unexpected(text.error());
-    }
-    auto parsed = parse_kernel_connection(*text, file.string());
-    if (!parsed) {
-      return unexpected(parsed.error());
-    }
-    wanted = std::move(*parsed);
-  } else {
-    wanted.key = random_hex(key_bytes);
-    ports.file_is_ours = true;
+  if (file.empty() || !fs::exists(file, failure)) {
+    return open_kernel(KernelConnection{}, file, owner);
   }
-  auto link = KernelLink::open(wanted, owner);
+  const auto text = read_text_file(file, file_bytes_max);
+  if (!text) {
+    return unexpected(text.error());
+  }
+  auto wanted = parse_kernel_connection(*text, file.string());
+  if (!wanted) {
+    return unexpected(wanted.error());
+  }
+  KernelPorts ports{.file = file};
+  auto link = KernelLink::open(*wanted, owner);
   if (!link) {
     return unexpected(link.error());
   }
   ports.link = std::move(*link);
-  if (ports.file_is_ours || ports.link->connection() != wanted) {
-    IPF_TRY(make_directory(ports.file.parent_path()));
-    IPF_TRY(write_private_file(ports.file, kernel_connection_text(ports.link->connection())));
+  if (ports.link->connection() != *wanted) {
+    IPF_TRY(write_private_file(file, kernel_connection_text(ports.link->connection())));
   }
+  return ports;
+}
+
+Result<KernelPorts> open_kernel(KernelConnection wanted,
+                                const fs::path& file,
+                                const KernelOwner& owner) {
+  KernelPorts ports{.file = file, .file_is_ours = true};
+  if (file.empty()) {
+    ports.file = jupyter_runtime_dir() / ("kernel-" + std::to_string(getpid()) + ".json");
+  }
+  if (wanted.key.empty()) {
+    wanted.key = random_hex(key_bytes);
+  }
+  auto link = KernelLink::open(std::move(wanted), owner);
+  if (!link) {
+    return unexpected(link.error());
+  }
+  ports.link = std::move(*link);
+  IPF_TRY(make_directory(ports.file.parent_path()));
+  IPF_TRY(write_private_file(ports.file, kernel_connection_text(ports.link->connection())));
+  ports.link->owns_file(ports.file);
   return ports;
 }
 

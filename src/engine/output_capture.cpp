@@ -102,11 +102,14 @@ void OutputCapture::read(std::size_t stream, std::string& text) {
       return;
     }
     const std::string_view bytes(chunk.data(), static_cast<std::size_t>(got));
+    total += bytes.size();
+    if (discards_) {
+      continue;
+    }
     if (copies_) {
       copy(caught.original, bytes);
     }
     caught.decoder.add(bytes, text);
-    total += bytes.size();
   }
 }
 

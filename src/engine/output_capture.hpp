@@ -30,6 +30,8 @@ class OutputCapture {
   void redirect();
   /// From now on nothing is copied: the original is a terminal that shows the messages anyway.
   void keep_to_itself() { copies_ = false; }
+  /// What is read from now on is thrown away: neither copied nor given to anybody.
+  void discard(bool discards) { discards_ = discards; }
   /// In the nanny: only look for what the engine has left behind.
   void only_watch();
 
@@ -54,6 +56,7 @@ class OutputCapture {
   std::array<Caught, streams> caught_{};
   bool redirected_{};
   bool copies_{true};
+  bool discards_{};
 };
 
 }  // namespace ipf::engine

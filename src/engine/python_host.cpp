@@ -74,7 +74,10 @@ class PythonHost::ShellRunner {
         options_(options),
         id_(id),
         lent_(std::make_shared<LentBuffers>(channels.queue)),
-        bridge_(channels, lent_, id, options.uuid),
+        bridge_(channels,
+                lent_,
+                {.uuid = options.uuid, .username = options.username, .id = id},
+                options.kernel),
         frame_view_type_(py::reinterpret_steal<py::object>(make_frame_view_type())) {
     if (!frame_view_type_) {
       throw py::error_already_set();

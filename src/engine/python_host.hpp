@@ -9,6 +9,7 @@
 #include "core/log.hpp"
 #include "core/result.hpp"
 #include "engine/engine_channels.hpp"
+#include "engine/kernel_ports.hpp"
 
 namespace ipf::engine {
 
@@ -18,6 +19,7 @@ struct PythonOptions {
   std::string uuid{};
   std::string username{};
   bool is_kernel{};  ///< a kernel of its own: keeps the history of the user's profile
+  KernelPlace kernel{};
   std::string startup_command{};
   std::string startup_script{};
   std::string profile_dir{};

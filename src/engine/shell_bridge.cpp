@@ -75,14 +75,16 @@ void LentBuffers::release_returned() {
 
 ShellBridge::ShellBridge(EngineChannels& channels,
                          std::shared_ptr<LentBuffers> lent,
-                         EngineId id,
-                         const std::string& uuid)
+                         KernelOwner owner,
+                         KernelPlace kernel)
     : channels_(channels),
       lent_(std::move(lent)),
+      owner_(std::move(owner)),
+      kernel_(std::move(kernel)),
       pid_(getpid()),
       module_(py::module_::create_extension_module("_ipyfleet_bridge", nullptr, &definition_)) {
-  module_.attr("engine_id") = id.value;
-  module_.attr("engine_uuid") = uuid;
+  module_.attr("engine_id") = owner_.id.value;
+  module_.attr("engine_uuid") = owner_.uuid;
   define_functions();
 }
 
@@ -116,6 +118,22 @@ py::object ShellBridge::ask(std::string prompt, bool password) {
       throw py::error_already_set();
     }
   }
+}
+
+void ShellBridge::bind_kernel(const std::string& wanted, const std::string& file) {
+  if (!kernel_.text.empty()) {
+    return;
+  }
+  auto parsed = parse_kernel_connection(wanted, "bind_kernel()");
+  auto ports = parsed ? open_kernel(std::move(*parsed), std::filesystem::path(file), owner_)
+                      : Result<KernelPorts>(unexpected(parsed.error()));
+  if (!ports) {
+    PyErr_SetString(PyExc_OSError, ports.error().message.c_str());
+    throw py::error_already_set();
+  }
+  kernel_ = {.file = ports->file.string(),
+             .text = kernel_connection_text(ports->link->connection())};
+  channels_.outputs.push(KernelBound{.link = std::move(ports->link)});
 }
 
 void ShellBridge::define_functions() {
@@ -153,6 +171,12 @@ void ShellBridge::define_functions() {
   module_.def("ask", [this](const py::str& prompt, bool password) -> py::object {
     return in_fork() ? py::none() : ask(utf8_of(prompt), password);
   });
+  module_.def("bind_kernel", [this](const py::str& wanted, const py::str& file) {
+    if (!in_fork()) {
+      bind_kernel(utf8_of(wanted), utf8_of(file));
+    }
+  });
+  module_.def("kernel_place", [this] { return py::make_tuple(kernel_.file, kernel_.text); });
   module_.def("current_header", [this]() -> py::str {
     const SharedBytes header = channels_.streams.parent();
     const std::string_view text = header.bytes.empty() ? std::string_view("{}") : header.bytes;

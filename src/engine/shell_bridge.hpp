@@ -10,6 +10,8 @@
 
 #include "core/ids.hpp"
 #include "engine/engine_channels.hpp"
+#include "engine/kernel_link.hpp"
+#include "engine/kernel_ports.hpp"
 #include "protocol/frames.hpp"
 
 namespace ipf::engine {
@@ -37,14 +39,15 @@ class LentBuffers {
 };
 
 /// The module object `bridge` that engine/shell.py works with: `engine_id`, `engine_uuid`,
-/// `write`, `flush`, `publish`, `current_header`, `ask`. Its functions may be called from any
-/// thread that holds the GIL, and do nothing in a forked child, whose sockets belong to the engine.
+/// `write`, `flush`, `publish`, `current_header`, `ask`, `bind_kernel`, `kernel_place`. Its
+/// functions may be called from any thread that holds the GIL, and do nothing in a forked child,
+/// whose sockets belong to the engine.
 class ShellBridge {
  public:
   ShellBridge(EngineChannels& channels,
               std::shared_ptr<LentBuffers> lent,
-              EngineId id,
-              const std::string& uuid);
+              KernelOwner owner,
+              KernelPlace kernel);
 
   [[nodiscard]] pybind11::module_ module() const { return module_; }
   /// Drops the module; call it before the interpreter ends, and destroy the bridge behind that.
@@ -57,9 +60,13 @@ class ShellBridge {
   /// Waits for a line of input without the GIL; None when there is nobody to ask. Throws
   /// error_already_set for an interrupt. One thread at a time.
   pybind11::object ask(std::string prompt, bool password);
+  /// Opens kernel ports unless there are some; throws a Python OSError.
+  void bind_kernel(const std::string& wanted, const std::string& file);
 
   EngineChannels& channels_;
   std::shared_ptr<LentBuffers> lent_;
+  const KernelOwner owner_;
+  KernelPlace kernel_;
   pid_t pid_;
   pybind11::module_::module_def definition_{};
   pybind11::module_ module_;

@@ -12,8 +12,13 @@ void StreamBuffer::write(std::string_view name, std::string_view text) {
   }
   const std::scoped_lock lock(mutex_);
   const bool first = bytes_ == 0;
-  (name == "stderr" ? streams_[1] : streams_[0]).text += text;
-  bytes_ += text.size();
+  std::string& waiting = (name == "stderr" ? streams_[1] : streams_[0]).text;
+  const std::size_t before = waiting.size();
+  allowance_.add(text, waiting);
+  bytes_ += waiting.size() - before;
+  if (bytes_ == 0) {
+    return;
+  }
   if (bytes_ > options_.bytes_max) {
     push_all();
   } else if (first) {
@@ -37,6 +42,7 @@ void StreamBuffer::flush_then(Published message) {
 void StreamBuffer::set_parent(SharedBytes header, bool of_kernel) {
   const std::scoped_lock lock(mutex_);
   push_all();
+  allowance_.restart();
   parent_ = std::move(header);
   of_kernel_ = of_kernel;
 }

@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "engine/engine_output.hpp"
+#include "engine/output_allowance.hpp"
 #include "protocol/frames.hpp"
 
 namespace ipf::engine {
 
 struct StreamBufferOptions {
   std::size_t bytes_max{65536};  ///< more than this goes out at once
+  std::size_t request_bytes_max{OutputAllowance::default_bytes_max};  ///< of one request; 0: any
 };
 
 /// stdout and stderr text between `print` and the iopub socket.
@@ -26,7 +28,8 @@ struct StreamBufferOptions {
 /// overtake earlier text.
 class StreamBuffer {
  public:
-  StreamBuffer(OutputMailbox& out, StreamBufferOptions options) : out_(out), options_(options) {}
+  StreamBuffer(OutputMailbox& out, StreamBufferOptions options)
+      : out_(out), options_(options), allowance_(options.request_bytes_max) {}
 
   /// `name` is "stdout" or "stderr".
   void write(std::string_view name, std::string_view text);
@@ -57,6 +60,7 @@ class StreamBuffer {
   bool of_kernel_{};
   std::array<Stream, 2> streams_{Stream{.name = "stdout"}, Stream{.name = "stderr"}};
   std::size_t bytes_{};
+  OutputAllowance allowance_;
 };
 
 }  // namespace ipf::engine

@@ -29,6 +29,7 @@ class FakeBridge:
         self.flushes = 0
         self.answers: list[str] = []
         self.asked: list[tuple[str, bool]] = []
+        self.place = ("", "")
 
     def write(self, name: str, text: str) -> None:
         text.encode("utf-8")  # the real bridge needs UTF-8 and raises UnicodeEncodeError
@@ -55,6 +56,12 @@ class FakeBridge:
     def ask(self, prompt: str, password: bool) -> str | None:
         self.asked.append((prompt, password))
         return self.answers.pop(0) if self.answers else None
+
+    def bind_kernel(self, wanted: str, file: str) -> None:
+        self.place = (file, wanted)
+
+    def kernel_place(self) -> tuple[str, str]:
+        return self.place
 
     def take(self) -> list[Published]:
         """Return what was recorded and forget it."""

@@ -25,6 +25,8 @@ class Bridge(Protocol):
     ) -> None: ...
     def current_header(self) -> str: ...
     def ask(self, prompt: str, password: bool) -> str | None: ...
+    def bind_kernel(self, wanted: str, file: str) -> None: ...
+    def kernel_place(self) -> tuple[str, str]: ...
 
 
 class DetachedBridge:
@@ -64,3 +66,9 @@ class DetachedBridge:
 
     def ask(self, prompt: str, password: bool) -> str | None:
         return None
+
+    def bind_kernel(self, wanted: str, file: str) -> None:
+        raise RuntimeError("a forked child cannot be attached to")
+
+    def kernel_place(self) -> tuple[str, str]:
+        return ("", "")

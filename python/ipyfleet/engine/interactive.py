@@ -14,7 +14,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Type
 
 from .. import error
-from . import comms
+from . import attach, comms
 from .json_text import to_json
 from .output import EngineDataPublisher, EngineDisplayHook, EngineDisplayPublisher
 
@@ -69,6 +69,15 @@ class EngineKernel:
         """The first lines of a console."""
         return self.shell.banner
 
+    def bind_kernel(self, **kwargs: Any) -> None:
+        """Open ports for Jupyter frontends; see `ipyfleet.engine.attach.bind_kernel`."""
+        attach.bind_kernel(**kwargs)
+
+    @property
+    def connection_file(self) -> str:
+        """Path of the connection file of the kernel ports; empty without them."""
+        return attach.connection_file()
+
     @property
     def user_ns(self) -> dict[str, Any]:
         return self.shell.user_ns
@@ -109,7 +118,11 @@ class EngineInteractiveShell(InteractiveShell):
 
     def init_hooks(self) -> None:
         super().init_hooks()
-        self.set_hook("show_in_pager", page.as_hook(self._page), 99)
+        self.set_hook("show_in_pager", page.as_hook(self.show_in_pager_of_frontend), 99)
+
+    def init_magics(self) -> None:
+        super().init_magics()
+        self.register_magics(attach.KernelMagics)
 
     def init_data_pub(self) -> None:
         self.data_pub = EngineDataPublisher(self)
@@ -124,7 +137,7 @@ class EngineInteractiveShell(InteractiveShell):
         """`engine_facts` as JSON."""
         return to_json(self.engine_facts)
 
-    def _page(
+    def show_in_pager_of_frontend(
         self, text: Any, start: int = 0, screen_lines: int = 0, pager_cmd: str | None = None
     ) -> None:
         data = text if isinstance(text, dict) else {"text/plain": text}
