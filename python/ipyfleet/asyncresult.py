@@ -77,6 +77,8 @@ class AsyncResult(TimedResult, LazyFuture):
 
     owner = False
     _cancelled = False
+    # The part of a map for one request is a list of chunks, also if a chunk is sent as an item.
+    _wraps_items = False
     _trackers: list[weakref.ref[memoryview]] | None = None
     _parts: tuple[AsyncResult, ...] | None = None
 
@@ -384,6 +386,11 @@ class AsyncResult(TimedResult, LazyFuture):
         error.collect_exceptions(wrapped, self._fname)
 
     def _reconstruct(self, values: list[Any]) -> Any:
+        if self._wraps_items:
+            return [
+                [value] if request.status == "ok" else value
+                for value, request in zip(values, self.requests, strict=True)
+            ]
         return values[0] if self._single_result else values
 
     def __getitem__(self, key: int | slice | str) -> Any:

@@ -19,7 +19,7 @@ class BroadcastView(DirectView):
     """Explicit engines that get their calls by way of the broadcast schedulers.
 
     A call with large arguments is sent once, and copied at the controller. `scatter` and `map`,
-    which have something else for each engine, are those of `DirectView`.
+    which have something else for each engine, take the same way, one message after the other.
 
     Attributes
     ----------

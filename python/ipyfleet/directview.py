@@ -256,14 +256,14 @@ class DirectView(View):
         packer = self.client.connection.packer
         requests: list[Request] = []
         trackers: list[Any] = []
-        for index, uuid in enumerate(uuids):
+        for index, (uuid, engine_id) in enumerate(zip(uuids, ids, strict=True)):
             part = splitter.getPartition(seq, index, len(uuids))
             value = part[0] if flatten and len(part) == 1 else part
             buffers = packer.pack(remotecode.push, (), {key: value})
             if self.track if track is None else track:
                 buffers, tracked = track_buffers(buffers)
                 trackers += tracked
-            requests.append(self.client.connection.native.apply(uuid, self._metadata(), buffers))
+            requests += self._send_call([uuid], [engine_id], buffers, None)
         self._remember(requests)
         result = AsyncResult(self.client, requests, "scatter", ids)
         result._trackers = trackers or None
@@ -352,7 +352,6 @@ class DirectView(View):
         uuids, ids, _ = self._choose(None)
         splitter = map_of(dist)
         packer = self.client.connection.packer
-        apply, metadata = self.client.connection.native.apply, self._metadata(label)
         requests: list[Request] = []
         sizes: list[int] = []
         used: list[int] = []
@@ -365,7 +364,7 @@ class DirectView(View):
             if track:
                 buffers, tracked = track_buffers(buffers)
                 trackers += tracked
-            requests.append(apply(uuid, metadata, buffers))
+            requests += self._send_call([uuid], [engine_id], buffers, label)
             sizes.append(len(chunk[0]))
             used.append(engine_id)
         self._remember(requests)

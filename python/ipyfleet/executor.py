@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
+
+from .balancedview import LoadBalancedView
 
 if TYPE_CHECKING:
     from .asyncresult import AsyncResult
@@ -32,11 +34,15 @@ class ViewExecutor(Executor):
         return self.view.apply_async(fn, *args, **kwargs)
 
     def map(self, func: Callable[..., Any], *iterables: Any, **kwargs: Any) -> Iterator[Any]:
-        """Do as `View.imap`; a timeout has no effect."""
+        """Do as `View.imap`; input that has a length is sent at once. A timeout has no effect."""
         if kwargs.pop("timeout", None) is not None:
             warnings.warn("map of a view knows no timeout", stacklevel=2)
         if kwargs.pop("chunksize", 1) != 1:
             warnings.warn("map of an executor of a view sends item by item", stacklevel=2)
+        if isinstance(self.view, LoadBalancedView) and all(
+            isinstance(each, Sized) for each in iterables
+        ):
+            kwargs.setdefault("max_outstanding", 0)
         return self.view.imap(func, *iterables, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

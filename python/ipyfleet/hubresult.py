@@ -58,7 +58,9 @@ class HubRequest:
         self.record = {"result_content": {"status": "error"}}
 
     def _microseconds(self, key: str) -> int:
-        date = read_date((self.record or {}).get(key))
+        record = self.record or {}
+        header = (record.get("header") or {}) if key == "submitted" else {}
+        date = read_date(record.get(key) or header.get("date"))
         return 0 if date is None else round(date.timestamp() * 1e6)
 
     @property
@@ -69,7 +71,9 @@ class HubRequest:
     @property
     def received(self) -> int:
         """When the hub heard of its result."""
-        return self._microseconds("received") or self._microseconds("completed")
+        completed = (self.record or {}).get("result_header") or {}
+        date = read_date(completed.get("date"))
+        return self._microseconds("received") or (round(date.timestamp() * 1e6) if date else 0)
 
     def wait(self, timeout: Seconds | None = None) -> bool:
         """Tell whether it is done; its result waits for all of its requests together."""

@@ -144,7 +144,10 @@ def install_as_ipyparallel() -> None:
     """
     if any(isinstance(finder, _AliasFinder) for finder in sys.meta_path):
         return
-    if ROOT in sys.modules:
+    root = sys.modules.get(ROOT)
+    if type(root).__module__ == f"{__package__}.compat":
+        return  # on an engine the part that engines need is there already
+    if root is not None:
         raise RuntimeError(
             f"{ROOT} is imported already; call install_as_ipyparallel before anything imports it"
         )

@@ -229,13 +229,14 @@ class ParallelMagics(Magics):
         if args.targets:
             view.targets = self._read_targets(args.targets)
         signal = args.signal_on_interrupt
+        block = view.block if args.block is None else args.block
         try:
-            result = self._start(cell or "", args.save_name)
+            result = self._start(cell or "", args.save_name, block)
         finally:
             view.targets = saved
         if args.local:
             self.shell.run_cell(cell)
-        if not (view.block if args.block is None else args.block):
+        if not block:
             return result
         self._finish(
             result,
@@ -265,15 +266,16 @@ class ParallelMagics(Magics):
         block, groupby, save_name, stream_output, progress_after, signal_on_interrupt
             As the options of ``%%px``.
         """
-        result = self._start(cell, save_name)
-        if not (self.view.block if block is None else block):
+        block = self.view.block if block is None else block
+        result = self._start(cell, save_name, block)
+        if not block:
             return result
         signal = self.signal_on_interrupt if signal_on_interrupt is None else signal_on_interrupt
         stream = self.stream_output if stream_output is None else stream_output
         self._finish(result, groupby, stream, progress_after, signal)
         return None
 
-    def _start(self, cell: str, save_name: str | None) -> AsyncResult:
+    def _start(self, cell: str, save_name: str | None, block: bool) -> AsyncResult:
         view = self.view
         if self.verbose:
             targets = view.targets
@@ -281,7 +283,7 @@ class ParallelMagics(Magics):
                 shown = f"{str(targets[:4])[:-1]}, ..., {str(targets[-4:])[1:]}"
             else:
                 shown = str(targets)
-            kind = "Parallel" if view.block else "Async parallel"
+            kind = "Parallel" if block else "Async parallel"
             print(f"{kind} execution on engine(s): {shown}")
         result = view.execute(cell, silent=False, block=False)
         result._fname = "%px"

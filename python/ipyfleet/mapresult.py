@@ -101,14 +101,12 @@ class AsyncMapResult(AsyncResult):
         return index
 
     def _part(self, index: int, targets: list[int] | None) -> AsyncResult:
-        return AsyncMapResult(
-            self._client,
-            [self.requests[index]],
-            self._map,
-            self._fname,
+        part = AsyncResult(
+            *(self._client, [self.requests[index]], self._fname, targets),
             return_exceptions=self._return_exceptions,
-            chunk_sizes=None if self._sizes is None else [self._sizes[index]],
         )
+        part._wraps_items = self._sizes is None and self._map is None
+        return part
 
     @property
     def progress(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -20,6 +21,17 @@ __all__ = ["ExecuteReply", "Metadata"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _REWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
 _REPR_MAX = 32
+_MIME_TYPES = {
+    "_repr_html_": "text/html",
+    "_repr_markdown_": "text/markdown",
+    "_repr_latex_": "text/latex",
+    "_repr_svg_": "image/svg+xml",
+    "_repr_png_": "image/png",
+    "_repr_jpeg_": "image/jpeg",
+    "_repr_pdf_": "application/pdf",
+    "_repr_json_": "application/json",
+    "_repr_javascript_": "application/javascript",
+}
 
 
 def to_datetime(microseconds: int | None) -> datetime | None:
@@ -180,6 +192,13 @@ class ExecuteReply:
             data["text/plain"] = self._plaintext()
         return data, self._result.get("metadata", {})
 
+    def _repr_mime(self, kind: str) -> Any:
+        """Return the value in one form, with its metadata if there is some."""
+        if kind not in self.data:
+            return None
+        metadata = self._result.get("metadata", {}).get(kind)
+        return (self.data[kind], metadata) if metadata else self.data[kind]
+
     def _repr_pretty_(self, p: Any, cycle: bool) -> None:
         p.text(self._plaintext())
 
@@ -189,6 +208,8 @@ class ExecuteReply:
     def __getattr__(self, key: str) -> Any:
         if key in Metadata.KEYS:
             return self.metadata[key]
+        if key in _MIME_TYPES:  # how IPython asks for one form of a value
+            return functools.partial(self._repr_mime, _MIME_TYPES[key])
         raise AttributeError(key)
 
     def __repr__(self) -> str:

@@ -61,6 +61,13 @@ def test_data_and_source_text(rc: ipp.Client) -> None:
     assert view.map_sync(abs, range(-5, 0)) == [5, 4, 3, 2, 1]
 
 
+def test_parts_arrive_before_the_calls_that_need_them(rc: ipp.Client) -> None:
+    view = rc.broadcast_view()
+    for number in range(10):
+        view.scatter("late", [number] * ENGINES, flatten=True)
+        assert view.apply_sync(abs, ipp.Reference("late")) == [number] * ENGINES
+
+
 def test_message_ids_are_those_on_the_wire(rc: ipp.Client) -> None:
     view = rc.broadcast_view()
     result = view.apply_async(os.getpid)

@@ -93,6 +93,11 @@ def test_executors(rc: ipp.Client) -> None:
         assert list(executor.map(pow, range(5), [2] * 5)) == [0, 1, 4, 9, 16]
         pending = executor.submit(nap, 0.2, "end")
     assert pending.done()
+    with rc.executor() as executor:
+        all_at_once = executor.map(nap, [0.05] * 6, range(6))
+        assert len(executor.view.history) == 6
+    assert not executor.view.outstanding
+    assert list(all_at_once) == list(range(6))
     with rc[0].executor as executor:
         assert executor.submit(pow, 2, 3).result(T) == 8
 
