@@ -94,7 +94,7 @@ class AsyncResult(TimedResult, LazyFuture):
     ) -> None:
         # As little as possible happens here: tasks are submitted a hundred thousand a second.
         self._client = client
-        self._single_result = single = isinstance(children, Request | str)
+        self._single_result = single = type(children) is Request or isinstance(children, str)
         self.requests = self._find([children] if single else children)  # type: ignore[arg-type]
         self._fname = fname
         self._targets = targets

@@ -71,7 +71,7 @@ class Client(Control):
     sshserver, sshkey, password, paramiko
         Refused: ssh tunnels are not there yet.
     timeout
-        Seconds to wait for the connection file and for the controller.
+        Seconds to wait for the controller.
     cluster
         The ``Cluster`` that the client belongs to, kept as the attribute `cluster`.
     **extra_args

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -34,6 +35,8 @@ struct NewRequest {
   std::string type{};
   std::string target{};  ///< uuid of an engine on mux, control and in a part, else empty
   std::vector<BroadcastPart> parts{};  ///< of a broadcast, else empty
+  /// In a part the number of the broadcast, which stands in its msg_id.
+  std::optional<RequestNumber> broadcast{};
   std::string metadata{"{}"};
   std::string content{"{}"};
   Frames buffers{};

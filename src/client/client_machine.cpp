@@ -126,12 +126,12 @@ void ClientMachine::lose_engine(TimePoint now, const std::string& uuid, ClientAc
     found->second.engine = nullptr;
     if (found->second.waiting) {
       const std::string text = "Engine " + std::to_string(engine->second.id.value) +
-                               " died while running task '" + options_.msg_id_prefix +
-                               std::to_string(number) + "'";
+                               " died while running task '" + msg_id(number, found->second, uuid) +
+                               "'";
       actions.emplace_back(FailRequest{number, {.ename = "EngineError", .evalue = text}});
       settle(now, found, true, actions);
     } else {
-      expiries_.push_back({now + options_.lost_output_grace, number});
+      end_output_at(now + options_.lost_output_grace, number);
     }
   }
   engines_.erase(engine);
@@ -182,6 +182,8 @@ void ClientMachine::on(TimePoint /*now*/, RequestSubmitted& event, ClientActions
   RequestState& request = requests_[number];
   request.channel = channel;
   request.output_open = has_output(channel);
+  request.early = !heard_output_;
+  request.broadcast = event.request.broadcast;
   if (direct) {
     attach(number, request, &engine->second);
   }
@@ -224,7 +226,9 @@ void ClientMachine::settle(TimePoint now,
   }
   if (request.engine == nullptr) {
     // Its engine is gone, or was never announced to us: nobody may be left to end the output.
-    expiries_.push_back({now + options_.lost_output_grace, number});
+    end_output_at(now + options_.lost_output_grace, number);
+  } else if (request.early) {
+    end_output_at(now + options_.first_output_grace, number);
   }
   keep_open(number, actions);
 }
@@ -256,6 +260,7 @@ void ClientMachine::keep_open(RequestNumber number, ClientActions& actions) {
 }
 
 void ClientMachine::on(TimePoint /*now*/, OutputPublished& event, ClientActions& actions) {
+  heard_output_ = true;
   const auto found = requests_.find(event.number);
   if (found == requests_.end() || !found->second.output_open) {
     return;
@@ -274,6 +279,7 @@ void ClientMachine::on(TimePoint /*now*/, OutputPublished& event, ClientActions&
 }
 
 void ClientMachine::on(TimePoint /*now*/, OutputEnded& event, ClientActions& actions) {
+  heard_output_ = true;
   const auto found = requests_.find(event.number);
   if (found != requests_.end() && found->second.output_open) {
     end_output(found, actions);
@@ -287,6 +293,18 @@ void ClientMachine::end_output(Requests::iterator found, ClientActions& actions)
   }
   actions.emplace_back(EndOutput{found->first});
   forget_if_finished(found);
+}
+
+void ClientMachine::end_output_at(TimePoint at, RequestNumber number) {
+  const auto place = std::ranges::upper_bound(expiries_, at, {}, &Expiry::at);
+  expiries_.insert(place, {at, number});
+}
+
+std::string ClientMachine::msg_id(RequestNumber number,
+                                  const RequestState& request,
+                                  const std::string& target) const {
+  std::string id = options_.msg_id_prefix + std::to_string(request.broadcast.value_or(number));
+  return request.broadcast ? id + "_" + target : id;
 }
 
 void ClientMachine::forget_if_finished(Requests::iterator found) {

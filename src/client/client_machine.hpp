@@ -19,6 +19,9 @@ struct ClientMachineOptions {
   std::size_t open_outputs_max{100'000};
   /// How long output of a lost engine, already in the network, may still arrive.
   Duration lost_output_grace{std::chrono::milliseconds(500)};
+  /// How long output may come after the reply to a request that was sent before any output was
+  /// heard. The subscription may have taken effect after the end of its output was published.
+  Duration first_output_grace{std::chrono::seconds(5)};
   /// How long replies may still arrive after the hub announced that it exits.
   Duration shutdown_grace{std::chrono::milliseconds(500)};
   /// How long the hub may be out of reach before everything outstanding fails.
@@ -72,6 +75,8 @@ class ClientMachine {
     bool waiting{true};
     bool output_open{false};
     bool truncated{false};
+    bool early{false};  ///< sent before any output was heard
+    std::optional<RequestNumber> broadcast{};
     std::size_t output_bytes{};
   };
   using Requests = std::unordered_map<RequestNumber, RequestState>;
@@ -105,6 +110,11 @@ class ClientMachine {
   void keep_open(RequestNumber number, ClientActions& actions);
   void end_output(Requests::iterator found, ClientActions& actions);
   void forget_if_finished(Requests::iterator found);
+  /// The output of the request ends at this time, if not before.
+  void end_output_at(TimePoint at, RequestNumber number);
+  [[nodiscard]] std::string msg_id(RequestNumber number,
+                                   const RequestState& request,
+                                   const std::string& target) const;
 
   ClientMachineOptions options_;
   std::unordered_map<std::string, EngineState> engines_;  ///< by uuid
@@ -115,6 +125,7 @@ class ClientMachine {
   std::uint64_t questions_{};
   std::deque<TimePoint> ask_at_;
   bool listed_{false};
+  bool heard_output_{false};
   std::optional<TimePoint> close_at_{};
   std::optional<TimePoint> give_up_at_{};  ///< the hub is out of reach
   TimePoint nobody_lost_until_{};          ///< a list of engines may be incomplete before

@@ -187,6 +187,7 @@ void ClientReactor::submit_broadcast(TimePoint now, const NewRequest& request) {
     waiting.number = part.number;
     waiting.channel = Channel::broadcast;
     waiting.target = part.target;
+    waiting.broadcast = request.number;
     machine_.step(now, RequestSubmitted{std::move(waiting)}, actions_);
   }
 }

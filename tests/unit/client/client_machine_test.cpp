@@ -236,6 +236,31 @@ TEST(ClientMachineTest, TheOutputOfAnEngineThatIsGoneAlreadyEndsTooWhenItsReplyC
   EXPECT_EQ(names(machine.pass(grace)), Names{"end 1"});
 }
 
+TEST(ClientMachineTest, TheFirstOutputMayBeMissedButIsNotAwaitedForEver) {
+  Machine machine({.first_output_grace = milliseconds(2000)});
+  machine.join(0, "e0");
+  machine.submit(1, Channel::mux, "e0");
+  machine.submit(2, Channel::mux, "e0");
+  machine.reply(1, "e0");
+  EXPECT_TRUE(machine.pass(milliseconds(1999)).empty());
+  machine.step(OutputEnded{2});
+  EXPECT_EQ(names(machine.pass(milliseconds(1))), std::vector<std::string>{"end 1"});
+  machine.submit(3, Channel::mux, "e0");
+  machine.reply(3, "e0");
+  EXPECT_TRUE(machine.pass(milliseconds(60'000)).empty()) << "output is heard by now";
+}
+
+TEST(ClientMachineTest, APartOfABroadcastIsNamedByItsIdOnTheWire) {
+  Machine machine;
+  machine.join(0, "e0");
+  machine.step(RequestSubmitted{
+      {.number = 6, .channel = Channel::broadcast, .target = "e0", .broadcast = 5}});
+  const auto actions = machine.leave(0, "e0");
+  const auto* failed = std::get_if<FailRequest>(&actions.front());
+  ASSERT_NE(failed, nullptr);
+  EXPECT_EQ(failed->failure.evalue, "Engine 0 died while running task 's_1_5_e0'");
+}
+
 TEST(ClientMachineTest, ARequestToAnEngineThatIsNotRegisteredFailsAndIsNotSent) {
   Machine machine;
   EXPECT_EQ(names(machine.submit(1, Channel::mux, "a")), (Names{"fail 1 EngineError", "end 1"}));
