@@ -82,6 +82,12 @@ bool is_control_type(std::string_view msg_type) {
          msg_type == "interrupt_request" || msg_type == "cancel_request";
 }
 
+bool is_shell_inquiry(std::string_view msg_type) {
+  return msg_type == "complete_request" || msg_type == "inspect_request" ||
+         msg_type == "is_complete_request" || msg_type == "history_request" ||
+         msg_type == "comm_info_request";
+}
+
 ControlRequest decode_control(std::string_view msg_type, const Json& content) {
   if (!content.is_object()) {
     return Refusal{.ename = "TypeError", .evalue = "the content of a request must be a dictionary"};
@@ -106,6 +112,9 @@ ControlRequest decode_control(std::string_view msg_type, const Json& content) {
   }
   if (msg_type == "kernel_info_request" || msg_type == "usage_request") {
     return Inquiry{};
+  }
+  if (msg_type == "debug_request" || is_shell_inquiry(msg_type)) {
+    return ShellInquiry{};
   }
   if (msg_type.ends_with("_request")) {
     return Refusal{

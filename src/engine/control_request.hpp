@@ -40,6 +40,10 @@ struct InterruptWork {
 struct Inquiry {
   bool operator==(const Inquiry&) const = default;
 };
+/// What asks about the shell or belongs to the debugger: Python answers beside the main thread.
+struct ShellInquiry {
+  bool operator==(const ShellInquiry&) const = default;
+};
 /// What cannot be done, with the reply to it.
 struct Refusal {
   std::string ename{};
@@ -58,11 +62,15 @@ using ControlRequest = std::variant<Abort,
                                     Cancel,
                                     InterruptWork,
                                     Inquiry,
+                                    ShellInquiry,
                                     Refusal,
                                     Unanswered>;
 
 /// True for the types that decode_control knows and that are control messages wherever they arrive.
 bool is_control_type(std::string_view msg_type);
+
+/// True for the requests about the shell that change nothing in it.
+bool is_shell_inquiry(std::string_view msg_type);
 
 /// Decodes by message type; anything wrong becomes a Refusal.
 ControlRequest decode_control(std::string_view msg_type, const Json& content);

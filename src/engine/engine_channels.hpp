@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/control_queue.hpp"
 #include "engine/engine_output.hpp"
 #include "engine/execution_queue.hpp"
 #include "engine/input_exchange.hpp"
@@ -31,6 +32,7 @@ struct EngineChannels {
   StreamBuffer streams;
   ExecutionQueue queue{};
   InputExchange input{};
+  ControlQueue control{};
   /// The request that Python works on, or did last.
   std::atomic<std::uint64_t> current_request{0};
   /// Signalled by the SIGTERM handler.

@@ -86,6 +86,11 @@ struct ControlArrived {
   ControlRequest request{};
   bool operator==(const ControlArrived&) const = default;
 };
+/// Python has answered the request of AskBeside.
+struct BesideAnswered {
+  RequestToken token{};
+  bool operator==(const BesideAnswered&) const = default;
+};
 /// SIGTERM arrived, or the nanny died.
 struct TerminationRequested {
   std::string reason{};
@@ -113,6 +118,7 @@ using Event = std::variant<EngineStarted,
                            RequestArrived,
                            RequestFinished,
                            ControlArrived,
+                           BesideAnswered,
                            TerminationRequested,
                            EndOrdered,
                            TimePassed>;
@@ -154,7 +160,12 @@ struct Clear {
   RequestToken token{};
   bool operator==(const Clear&) const = default;
 };
-/// Send the reply that came with RequestFinished.
+/// Let Python answer beside what runs in the main thread; BesideAnswered answers.
+struct AskBeside {
+  RequestToken token{};
+  bool operator==(const AskBeside&) const = default;
+};
+/// Send the reply that came with RequestFinished or BesideAnswered.
 struct SendResult {
   RequestToken token{};
   bool operator==(const SendResult&) const = default;
@@ -231,6 +242,7 @@ using Action = std::variant<SendRegistration,
                             PublishIdle,
                             Execute,
                             Clear,
+                            AskBeside,
                             SendResult,
                             SendAborted,
                             SendAnswer,

@@ -376,6 +376,23 @@ void EngineMachine::control(RequestToken token, const Inquiry& /*request*/) {
   act(PublishIdle{.token = token});
 }
 
+void EngineMachine::control(RequestToken token, const ShellInquiry& /*request*/) {
+  if (phase_ == Phase::serving) {
+    act(AskBeside{.token = token});
+    return;
+  }
+  act(SendFailure{
+      .token = token, .ename = "EngineError", .evalue = "the engine's shell is not there yet"});
+  act(PublishIdle{.token = token});
+}
+
+void EngineMachine::on_event(const BesideAnswered& event) {
+  if (phase_ != Phase::stopping) {
+    act(SendResult{.token = event.token});
+    act(PublishIdle{.token = event.token});
+  }
+}
+
 void EngineMachine::control(RequestToken token, const Refusal& request) {
   act(SendFailure{.token = token, .ename = request.ename, .evalue = request.evalue});
   act(PublishIdle{.token = token});

@@ -94,6 +94,7 @@ class EngineMachine {
   void on_event(const RequestArrived& event);
   void on_event(const RequestFinished& event);
   void on_event(const ControlArrived& event);
+  void on_event(const BesideAnswered& event);
   void on_event(const TerminationRequested& event);
   void on_event(const EndOrdered& event);
   void on_event(const TimePassed& event);
@@ -107,6 +108,7 @@ class EngineMachine {
   void control(RequestToken token, const Cancel& request);
   void control(RequestToken token, const InterruptWork& request);
   void control(RequestToken token, const Inquiry& request);
+  void control(RequestToken token, const ShellInquiry& request);
   void control(RequestToken token, const Refusal& request);
   void control(RequestToken token, const Unanswered& request);
 

@@ -18,6 +18,7 @@ class KernelLink;
 /// `shell.start` has returned.
 struct ShellReady {
   std::string python_version{};
+  bool debugger{};  ///< debug_request can be answered
 };
 /// `shell.start` failed, or there is no usable Python; the reason has been printed.
 struct ShellBroken {};
@@ -38,6 +39,11 @@ struct WorkDone {
   RequestToken token{};
   std::string content{};  ///< empty: `{"status": "ok"}`
   Frames buffers{};
+};
+/// The reply to a control request that Python answers.
+struct ControlAnswered {
+  RequestToken token{};
+  std::string content{};
 };
 /// User code waits for a line from whoever sent the request; InputExchange brings the answer.
 struct InputWanted {
@@ -60,6 +66,7 @@ using EngineOutput = std::variant<ShellReady,
                                   StreamWaiting,
                                   Published,
                                   WorkDone,
+                                  ControlAnswered,
                                   InputWanted,
                                   KernelBound,
                                   ExitRequested,

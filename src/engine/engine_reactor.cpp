@@ -44,10 +44,7 @@ RequestKind kind_of(std::string_view msg_type) {
   if (is_comm(msg_type)) {
     return RequestKind::notice;
   }
-  const bool asks_shell = msg_type == "complete_request" || msg_type == "inspect_request" ||
-                          msg_type == "is_complete_request" || msg_type == "history_request" ||
-                          msg_type == "comm_info_request";
-  return asks_shell ? RequestKind::inquiry : RequestKind::native;
+  return is_shell_inquiry(msg_type) ? RequestKind::inquiry : RequestKind::native;
 }
 
 WorkKind work_kind_of(RequestKind kind) {
@@ -413,6 +410,7 @@ void EngineReactor::publish_captured() {
 
 void EngineReactor::on_output(const ShellReady& output) {
   python_version_ = output.python_version;
+  debugger_ = output.debugger;
   feed(ShellStarted{});
 }
 
@@ -551,6 +549,23 @@ void EngineReactor::perform(const Clear& action) {
   hand_over(action.token, WorkKind::clear);
 }
 
+void EngineReactor::on_output(ControlAnswered& output) {
+  pending(output.token).content = std::move(output.content);
+  feed(BesideAnswered{.token = output.token});
+}
+
+void EngineReactor::perform(const AskBeside& action) {
+  Pending& request = pending(action.token);
+  const bool waits =
+      channels_.control.push({.token = action.token, .message = std::move(*request.request)});
+  request.request.reset();
+  if (!waits) {
+    request.content = identity().error_content(
+        "EngineError", "too many control requests wait for Python", "control");
+    feed(BesideAnswered{.token = action.token});
+  }
+}
+
 void EngineReactor::perform(const SendResult& action) {
   const Pending& request = pending(action.token);
   if (is_comm(request.msg_type)) {
@@ -570,7 +585,7 @@ void EngineReactor::perform(const SendAborted& action) {
 void EngineReactor::perform(const SendAnswer& action) {
   const Pending& request = pending(action.token);
   if (request.msg_type == "kernel_info_request") {
-    reply(request, kernel_info_content(python_version_, IPF_VERSION));
+    reply(request, kernel_info_content(python_version_, IPF_VERSION, debugger_));
   } else if (request.msg_type == "usage_request") {
     reply(request, usage_.content(steady_now()));
   } else if (request.msg_type == "connect_request") {

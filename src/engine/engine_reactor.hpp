@@ -112,6 +112,7 @@ class EngineReactor {
   void on_output(const StreamWaiting& output);
   void on_output(const Published& output);
   void on_output(WorkDone& output);
+  void on_output(ControlAnswered& output);
   void on_output(const InputWanted& output);
   void on_output(KernelBound& output);
   void on_output(const ExitRequested& output);
@@ -125,6 +126,7 @@ class EngineReactor {
   void perform(const PublishIdle& action);
   void perform(const Execute& action);
   void perform(const Clear& action);
+  void perform(const AskBeside& action);
   void perform(const SendResult& action);
   void perform(const SendAborted& action);
   void perform(const SendAnswer& action);
@@ -171,6 +173,7 @@ class EngineReactor {
 
   bool connected_{};
   std::string python_version_{};
+  bool debugger_{};
   HeaderReader headers_{};
   ReplayGuard guard_{};
   std::unordered_map<std::uint64_t, Pending> pending_{};

@@ -13,6 +13,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include "engine/control_answerer.hpp"
 #include "engine/frame_view.hpp"
 #include "engine/reply_texts.hpp"
 #include "engine/shell_bridge.hpp"
@@ -92,11 +93,21 @@ class PythonHost::ShellRunner {
     apply_ = shell_.attr("apply");
     execute_ = shell_.attr("execute");
     answer_ = shell_.attr("answer");
+    answer_beside_ = shell_.attr("answer_beside");
+    answerer_.emplace(channels_, [this](const Message& message) {
+      try {
+        return ask(answer_beside_, message);
+      } catch (const py::error_already_set& failure) {
+        return failure_content(failure, id_, options_.uuid, "control");
+      }
+    });
   }
 
   /// Drops what belongs to Python. Functions of the bridge work until the interpreter is gone:
   /// atexit handlers may print.
   void let_go() {
+    answerer_.reset();
+    answer_beside_ = {};
     shell_ = {};
     apply_ = {};
     execute_ = {};
@@ -104,6 +115,8 @@ class PythonHost::ShellRunner {
     frame_view_type_ = {};
     bridge_.let_go();
   }
+
+  bool has_debugger() const { return shell_.attr("has_debugger").cast<bool>(); }
 
   /// Until the queue says stop. False when this is a forked child of user code, which must vanish.
   bool loop() {
@@ -197,10 +210,7 @@ class PythonHost::ShellRunner {
       return;
     }
     if (item.kind == WorkKind::message) {
-      const Message& message = item.message;
-      done.content = answer_(text_of(message.header()), text_of(message.metadata()),
-                             text_of(message.content()), buffers_of(message))
-                         .cast<std::string>();
+      done.content = ask(answer_, item.message);
       return;
     }
     const py::object result = call_apply(item, msg_id);
@@ -217,6 +227,12 @@ class PythonHost::ShellRunner {
       LentBuffers::add(lent_, reply_, buffer);
     }
     done.buffers = reply_.finish();
+  }
+
+  std::string ask(const py::object& method, const Message& message) {
+    return method(text_of(message.header()), text_of(message.metadata()),
+                  text_of(message.content()), buffers_of(message))
+        .cast<std::string>();
   }
 
   /// The buffers of a message as memoryviews, not copied.
@@ -282,6 +298,8 @@ class PythonHost::ShellRunner {
   py::object apply_{};
   py::object execute_{};
   py::object answer_{};
+  py::object answer_beside_{};
+  std::optional<ControlAnswerer> answerer_{};
 };
 
 namespace {
@@ -367,7 +385,8 @@ void PythonHost::run_engine(std::unique_ptr<ShellRunner>& runner) {
     runner->start();
     std::string version = Py_GetVersion();
     version.erase(std::min(version.find(' '), version.size()));
-    channels_.outputs.push(ShellReady{.python_version = version});
+    channels_.outputs.push(
+        ShellReady{.python_version = version, .debugger = runner->has_debugger()});
     if (!runner->loop()) {
       std::fflush(nullptr);
       _exit(0);

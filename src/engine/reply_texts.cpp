@@ -170,7 +170,9 @@ std::string stream_content(std::string_view name, std::string_view text) {
   return out;
 }
 
-std::string kernel_info_content(std::string_view version, std::string_view implementation_version) {
+std::string kernel_info_content(std::string_view version,
+                                std::string_view implementation_version,
+                                bool debugger) {
   const std::string python(version);
   const std::string own(implementation_version);
   return dump_json({{"status", "ok"},
@@ -187,8 +189,8 @@ std::string kernel_info_content(std::string_view version, std::string_view imple
                       {"file_extension", ".py"}}},
                     {"banner", "Python " + python + " in ipengine (ipyfleet " + own + ")"},
                     {"help_links", Json::array()},
-                    {"debugger", false},
-                    {"supported_features", Json::array()}});
+                    {"debugger", debugger},
+                    {"supported_features", debugger ? Json::array({"debugger"}) : Json::array()}});
 }
 
 }  // namespace ipf::engine

@@ -74,6 +74,8 @@ std::string reply_type(std::string_view request_type);
 std::string stream_content(std::string_view name, std::string_view text);
 
 /// kernel_info_reply of an engine that runs Python `version`.
-std::string kernel_info_content(std::string_view version, std::string_view implementation_version);
+std::string kernel_info_content(std::string_view version,
+                                std::string_view implementation_version,
+                                bool debugger);
 
 }  // namespace ipf::engine

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
+from IPython.core.compilerop import CachingCompiler
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Any as AnyTrait
@@ -96,8 +98,22 @@ class EngineKernel:
         return {**info, "method": method} if method else info
 
 
+class EngineCompiler(CachingCompiler):
+    """Names the code of cells; with a debugger, after files that frontends know."""
+
+    cell_file: Callable[[str], str] | None = None
+
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
+        """Return the file name of a cell."""
+        if self.cell_file is not None:
+            return self.cell_file(raw_code)
+        return super().get_code_name(raw_code, transformed_code, number)
+
+
 class EngineInteractiveShell(InteractiveShell):
     """IPython without a terminal: everything it shows becomes a message."""
+
+    compiler_class = Type(EngineCompiler)
 
     displayhook_class = Type(EngineDisplayHook)
     display_pub_class = Type(EngineDisplayPublisher)

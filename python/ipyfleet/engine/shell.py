@@ -15,6 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from IPython.core.profiledir import ProfileDir
@@ -43,10 +44,13 @@ class EngineShell:
         The IPython shell of this process.
     loop
         The asyncio loop of the main thread.
+    has_debugger
+        Whether ``debug_request`` can be answered.
     """
 
     def __init__(self, shell: EngineInteractiveShell, streams: list[EngineStream]) -> None:
         self.shell = shell
+        self.has_debugger = find_spec("debugpy") is not None
         self.loop = EventLoop()
         self._streams = streams
         self._input = UserInput(shell.bridge)
@@ -220,6 +224,14 @@ class EngineShell:
         str
             JSON text of the content of the reply; nobody sees it when the message is a comm's.
         """
+        try:
+            return self._answer(header_json, metadata_json, content_json, buffers)
+        finally:
+            self.loop.look_for_work()
+
+    def _answer(
+        self, header_json: str, metadata_json: str, content_json: str, buffers: list[Any]
+    ) -> str:
         method = "message"
         try:
             header, content = json.loads(header_json), json.loads(content_json)
@@ -227,15 +239,28 @@ class EngineShell:
             method = msg_type.removesuffix("_request")
             if msg_type.startswith("comm_") and msg_type != "comm_info_request":
                 message = {"header": header, "metadata": json.loads(metadata_json)}
-                message.update(content=content, buffers=buffers, parent_header={})
+                message |= {"content": content, "buffers": buffers, "parent_header": {}}
                 comms.deliver(self.shell.kernel.comm_manager, message)
                 return "{}"
             return to_json(self._inquiry(msg_type)(content))
         except BaseException as exc:
             content = self.shell.error_content(exc, exc.__traceback__)
             return self._error_reply(content, method)
-        finally:
-            self.loop.look_for_work()
+
+    def answer_beside(
+        self, header_json: str, metadata_json: str, content_json: str, buffers: list[Any]
+    ) -> str:
+        """Handle a request of the control channel that needs Python.
+
+        Called in a thread of its own while the main thread may be running user code: for what
+        `answer` knows, and for the debugger.
+        """
+        msg_type = json.loads(header_json)["msg_type"]
+        if msg_type != "debug_request":
+            return self._answer(header_json, metadata_json, content_json, buffers)
+        from . import debugger
+
+        return to_json(debugger.process(self.shell, json.loads(content_json)))
 
     def _inquiry(self, msg_type: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         from functools import partial

@@ -40,6 +40,20 @@ TEST(EngineMachineTest, AKernelWithoutAControllerServesAtOnceAndWaitsForNoPing) 
   EXPECT_EQ(engine.execute(1), (Actions{Execute{{1}}, PublishBusy{{1}}}));
 }
 
+TEST(EngineMachineTest, PythonAnswersBesideWhatRuns) {
+  Engine engine;
+  engine.feed(EngineStarted{});
+  engine.feed(RegistrationAccepted{.id = EngineId{3}, .ping_period = std::chrono::seconds(3)});
+  EXPECT_EQ(count<SendFailure>(engine.control(1, ShellInquiry{})), 1U);  // no shell yet
+  engine.feed(ShellStarted{});
+  engine.apply(2);
+  EXPECT_EQ(engine.control(3, ShellInquiry{}), (Actions{PublishBusy{{3}}, AskBeside{{3}}}));
+  EXPECT_EQ(engine.feed(BesideAnswered{{3}}), (Actions{SendResult{{3}}, PublishIdle{{3}}}));
+  engine.control(4, ShellInquiry{});
+  engine.feed(TerminationRequested{});
+  EXPECT_EQ(engine.feed(BesideAnswered{{4}}), Actions{});
+}
+
 TEST(EngineMachineTest, NoticesAreNeverAborted) {
   Engine engine;
   engine.serving().apply(1);

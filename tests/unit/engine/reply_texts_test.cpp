@@ -79,11 +79,12 @@ TEST(ReplyTextsTest, ReplyTypes) {
 }
 
 TEST(ReplyTextsTest, KernelInfoIsComplete) {
-  const Json info = parsed(kernel_info_content("3.11.2", "0.1.0"));
+  const Json info = parsed(kernel_info_content("3.11.2", "0.1.0", true));
   for (const char* key : {"status", "protocol_version", "implementation", "implementation_version",
                           "banner", "help_links"}) {
     EXPECT_TRUE(info.contains(key)) << key;
   }
+  EXPECT_EQ(info["supported_features"], Json::array({"debugger"}));
   EXPECT_EQ(info["protocol_version"], "5.3");
   EXPECT_EQ(info["language_info"]["version"], "3.11.2");
   EXPECT_EQ(info["language_info"]["file_extension"], ".py");
@@ -130,7 +131,9 @@ TEST(ControlRequestTest, TheRest) {
   EXPECT_EQ(decode_control("clear_request", parsed("{}")), ControlRequest(ClearNamespace{}));
   EXPECT_EQ(decode_control("interrupt_request", parsed("{}")), ControlRequest(InterruptWork{}));
   EXPECT_EQ(decode_control("usage_request", parsed("{}")), ControlRequest(Inquiry{}));
-  EXPECT_TRUE(std::holds_alternative<Refusal>(decode_control("debug_request", parsed("{}"))));
+  EXPECT_TRUE(std::holds_alternative<Refusal>(decode_control("execute_request", parsed("{}"))));
+  EXPECT_EQ(decode_control("debug_request", parsed("{}")), ControlRequest(ShellInquiry{}));
+  EXPECT_EQ(decode_control("complete_request", parsed("{}")), ControlRequest(ShellInquiry{}));
   EXPECT_EQ(decode_control("comm_msg", parsed("{}")), ControlRequest(Unanswered{}));
 }
 
