@@ -108,7 +108,7 @@ class AsyncResult(TimedResult, LazyFuture):
         if chunk_sizes:
             self._sizes = [chunk_sizes.get(request.msg_id, 1) for request in self.requests]
 
-    def _find(self, children: Sequence[Any]) -> list[Request]:
+    def _find(self, children: Sequence[Any]) -> list[Any]:
         if children and isinstance(children[0], str):
             return self._client._requests_of(children)
         return children if type(children) is list else list(children)
@@ -147,7 +147,7 @@ class AsyncResult(TimedResult, LazyFuture):
         return self._ready
 
     def _wait_for_some(
-        self, timeout: Seconds | None, return_when: str
+        self, timeout: Seconds | None, return_when: str | None
     ) -> tuple[set[AsyncResult], set[AsyncResult]]:
         if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
             raise ValueError(f"return_when is one of the constants, not {return_when!r}")
@@ -186,7 +186,7 @@ class AsyncResult(TimedResult, LazyFuture):
         interval: Seconds = 0.1,
         timeout: Seconds | None = -1,
         widget: bool | None = None,
-        return_when: str = ALL_COMPLETED,
+        return_when: str | None = ALL_COMPLETED,
     ) -> None:
         """Wait and show how many results are there.
 
@@ -209,22 +209,22 @@ class AsyncResult(TimedResult, LazyFuture):
         try:
             while True:
                 left = interval if end is None else min(interval, end - time.monotonic())
-                done, pending = self.wait(max(0.0, left), return_when), False
-                if isinstance(done, tuple):
-                    done, pending = done
+                enough = self._waited_enough(max(0.0, left), return_when)
                 bar.update(self.progress - bar.n)
-                if not pending or self._is_enough(return_when, done):
+                if enough:
                     return
                 if end is not None and time.monotonic() >= end:
                     return
         finally:
             bar.close()
 
-    @staticmethod
-    def _is_enough(return_when: str, done: set[AsyncResult]) -> bool:
+    def _waited_enough(self, timeout: Seconds, return_when: str | None) -> bool:
+        if return_when in (None, ALL_COMPLETED):
+            return bool(self.wait(timeout))
+        done, pending = self._wait_for_some(timeout, return_when)
         if return_when == FIRST_COMPLETED:
             return bool(done)
-        return return_when == FIRST_EXCEPTION and any(part._failed() for part in done)
+        return not pending or any(part._failed() for part in done)
 
     def successful(self) -> bool:
         """Tell whether nothing was raised.

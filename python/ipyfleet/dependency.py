@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from .asyncresult import AsyncResult
@@ -25,7 +25,7 @@ def msg_ids_of(tasks: AsyncResult | str | Iterable[AsyncResult | str]) -> list[s
     own = getattr(tasks, "msg_ids", None)
     if own is not None:
         return list(own)
-    if not isinstance(tasks, Iterable):
+    if not isinstance(tasks, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"neither a task nor a message id nor a list of them: {tasks!r}")
     return [msg_id for task in tasks for msg_id in msg_ids_of(task)]
 
@@ -57,7 +57,7 @@ class Dependency(set[str]):
         failure: bool = False,
     ) -> None:
         if isinstance(dependencies, Mapping):
-            fields = dependencies
+            fields = cast("Mapping[str, Any]", dependencies)
             all = fields.get("all", all)
             success = fields.get("success", success)
             failure = fields.get("failure", failure)
@@ -65,9 +65,9 @@ class Dependency(set[str]):
         if not (success or failure):
             raise ValueError("a dependency has to count successes or failures, or both")
         super().__init__(msg_ids_of(dependencies))
-        self.all = all
-        self.success = success
-        self.failure = failure
+        self.all: bool = all
+        self.success: bool = success
+        self.failure: bool = failure
 
     def check(self, completed: AbstractSet[str], failed: AbstractSet[str] | None = None) -> bool:
         """Tell whether the dependency is met.

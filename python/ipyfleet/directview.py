@@ -139,7 +139,7 @@ class DirectView(View):
         if not isinstance(code, str):
             raise TypeError(f"source text is a str, not {code!r}")
         uuids, ids, single = self._choose(targets)
-        content = {"code": code, "silent": bool(silent), "user_expressions": {}}
+        content: dict[str, Any] = {"code": code, "silent": bool(silent), "user_expressions": {}}
         requests = self._send_code(uuids, ids, json.dumps(content), label)
         self._remember(requests)
         result = AsyncResult(self.client, requests[0] if single else requests, "execute", ids)

@@ -3,13 +3,18 @@
 The labels are those that users of IPython Parallel know: ``[stdout:0]``, ``[output:1]``.
 """
 
+# IPython has hardly any type hints.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
+# pyright: reportMissingTypeStubs=false, reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 import json
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -95,11 +100,12 @@ def progress(
         widget = False
         if in_kernel():
             try:
-                import ipywidgets  # noqa: F401
+                import ipywidgets  # noqa: F401  # pyright: ignore[reportUnusedImport]
             except ImportError:
                 pass
             else:
                 widget = True
+    tqdm: Any
     try:
         if widget:
             from tqdm.notebook import tqdm
@@ -296,7 +302,7 @@ class _Streamer:
 
 
 @contextmanager
-def stream_output(result: AsyncResult) -> Iterator[None]:
+def stream_output(result: AsyncResult) -> Generator[None]:
     """Show outputs of a result as they come, in the body of a ``with`` statement."""
     streamer = _Streamer(result)
     stopping = threading.Event()

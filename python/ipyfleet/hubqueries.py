@@ -484,5 +484,6 @@ def _to_json(value: Any) -> Any:
     if hasattr(value, "isoformat"):
         return (value if value.tzinfo else value.astimezone()).isoformat()
     if isinstance(value, set | tuple):
-        return list(value)
+        items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        return items
     raise TypeError(f"a query cannot hold {value!r}")

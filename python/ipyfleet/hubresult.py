@@ -58,8 +58,8 @@ class HubRequest:
         self.record = {"result_content": {"status": "error"}}
 
     def _microseconds(self, key: str) -> int:
-        record = self.record or {}
-        header = (record.get("header") or {}) if key == "submitted" else {}
+        record: Mapping[str, Any] = self.record or {}
+        header: dict[str, Any] = (record.get("header") or {}) if key == "submitted" else {}
         date = read_date(record.get(key) or header.get("date"))
         return 0 if date is None else round(date.timestamp() * 1e6)
 
@@ -71,7 +71,7 @@ class HubRequest:
     @property
     def received(self) -> int:
         """When the hub heard of its result."""
-        completed = (self.record or {}).get("result_header") or {}
+        completed: dict[str, Any] = (self.record or {}).get("result_header") or {}
         date = read_date(completed.get("date"))
         return self._microseconds("received") or (round(date.timestamp() * 1e6) if date else 0)
 
@@ -105,8 +105,8 @@ def read_record(
 
 def record_metadata(connection: Connection, msg_id: str, record: Mapping[str, Any]) -> Metadata:
     """Return what a record of the hub says of how a call ran."""
-    sent = record.get("result_metadata") or {}
-    header = record.get("result_header") or {}
+    sent: dict[str, Any] = record.get("result_metadata") or {}
+    header: dict[str, Any] = record.get("result_header") or {}
     metadata = Metadata()
     metadata.update({key: value for key, value in record.get("io", {}).items() if key in metadata})
     for key in ("stdout", "stderr"):
@@ -186,7 +186,7 @@ class AsyncHubResult(AsyncResult):
             pause = min(2 * pause, _POLL_LONGEST_S)
         return True
 
-    def _wait_for_some(self, timeout: Seconds | None, return_when: str) -> Any:
+    def _wait_for_some(self, timeout: Seconds | None, return_when: str | None) -> Any:
         self.wait(timeout)
         parts = self.split()
         done = {part for part in parts if part.ready()}

@@ -83,7 +83,7 @@ def _source_exists(relative: str) -> bool:
 
 def _modules(relative: str) -> list[ModuleType]:
     package = __package__ or ""
-    found = []
+    found: list[ModuleType] = []
     for source in _SOURCES[relative]:
         name = f"{package}.{source}".removesuffix(".")
         if importlib.util.find_spec(name):

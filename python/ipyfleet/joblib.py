@@ -7,6 +7,11 @@ Examples
 ...     joblib.Parallel()(joblib.delayed(abs)(i) for i in range(-5, 5))
 """
 
+# joblib has hardly any type hints.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
+# pyright: reportMissingTypeStubs=false, reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -4,6 +4,11 @@ The first client of a session makes them work on all engines; ``view.activate(su
 other views. ``%load_ext ipyfleet`` makes them connect to the default cluster when they are used.
 """
 
+# IPython has hardly any type hints.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
+# pyright: reportMissingTypeStubs=false, reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 import ast
@@ -114,6 +119,7 @@ class ParallelMagics(Magics):
         What is appended to the names of the magics.
     """
 
+    shell: Any
     registered = True
     verbose = False
     progress_after_seconds = 2.0

@@ -51,7 +51,8 @@ class Map:
         try:
             return seq[low:high]
         except TypeError:
-            return list(islice(seq, low, high))
+            items: list[Any] = list(islice(seq, low, high))
+            return items
 
     def joinPartitions(self, listOfPartitions: list[Any]) -> Any:  # noqa: N802, N803
         """Join parts: arrays to an array, sequences to a list; else return the list of parts."""
@@ -82,7 +83,8 @@ class RoundRobinMap(Map):
         try:
             return seq[p:n:q]
         except TypeError:
-            return list(islice(seq, p, n, q))
+            items: list[Any] = list(islice(seq, p, n, q))
+            return items
 
     def _join_arrays(self, parts: list[Any]) -> Any:
         import numpy

@@ -63,7 +63,7 @@ class AsyncMapResult(AsyncResult):
 
     def _chunk(self, index: int) -> Iterable[Any]:
         """Return the items of a chunk; an exception counts as one."""
-        value = self._value(index)
+        value: Any = self._value(index)
         failed = self.requests[index].status != "ok"
         whole = self._sizes is None or failed or not isinstance(value, Iterable)
         return (value,) if whole else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ _FRAMES_UP = 2
 
 
 @contextmanager
-def sync_imports(view: DirectView, quiet: bool) -> Iterator[None]:
+def sync_imports(view: DirectView, quiet: bool) -> Generator[None]:
     """Send the imports of the caller's ``with`` body to the engines of a view.
 
     Raises

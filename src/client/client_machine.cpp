@@ -303,8 +303,10 @@ void ClientMachine::end_output_at(TimePoint at, RequestNumber number) {
 std::string ClientMachine::msg_id(RequestNumber number,
                                   const RequestState& request,
                                   const std::string& target) const {
-  std::string id = options_.msg_id_prefix + std::to_string(request.broadcast.value_or(number));
-  return request.broadcast ? id + "_" + target : id;
+  if (request.broadcast) {
+    return options_.msg_id_prefix + std::to_string(*request.broadcast) + "_" + target;
+  }
+  return options_.msg_id_prefix + std::to_string(number);
 }
 
 void ClientMachine::forget_if_finished(Requests::iterator found) {
