@@ -90,7 +90,7 @@ struct Controller::Parts {
         context(1, options.net),
         hub(context, signer, seen, hub_options(options), std::move(records), log),
         tasks(options.net, signer, seen, task_options(options, *before.seed), hub.inbox(), log),
-        relays(context, signer, seen, hub.inbox(), log),
+        relays(context.limits(), signer, seen, hub.inbox(), log),
         broadcasts(options.net, signer, seen, hub.inbox(), log),
         known(std::move(before)),
         crew(log) {}
@@ -197,8 +197,8 @@ Result<void> Controller::Parts::listen(ConnectionInfo client, ConnectionInfo eng
   IPF_TRY(bind(relays.iopub_clients(), client_ip, client_ports, client.iopub));
   IPF_TRY(bind(hub.notification(), client_ip, client_ports, client.notification));
   IPF_TRY(bind(broadcasts.clients(), client_ip, client_ports, client.broadcast[0]));
-  for (const Socket* socket : {&hub.registration(), &hub.notification(), &hub.hb_ping(),
-                               &hub.hb_pong(), &relays.iopub_clients(), &relays.iopub_engines()}) {
+  for (const Socket* socket :
+       {&hub.registration(), &hub.notification(), &hub.hb_ping(), &hub.hb_pong()}) {
     hub.relief().watch(*socket);
   }
   IPF_TRY(open_journal());

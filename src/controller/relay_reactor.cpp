@@ -25,40 +25,34 @@ bool is_idle(const Message& status) {
   return content && string_or(*content, "execution_state") == "idle";
 }
 
-/// Outputs that wait for a client that does not read them; it loses what comes on top. All clients
-/// share the memory of an output.
-constexpr int outputs_max = 100'000;
+ZmtpRouter::Options outputs_of_engines(const NetLimits& limits) {
+  auto options = ZmtpRouter::Options::with({}, limits);
+  options.kind = ZmtpRouter::Kind::sub;
+  return options;
+}
 
 }  // namespace
 
 RelayReactor::RelayReactor(
-    NetContext& context, const Signer& signer, SeenSignatures& seen, HubMailbox& hub, Log& log)
+    const NetLimits& limits, const Signer& signer, SeenSignatures& seen, HubMailbox& hub, Log& log)
     : signer_(signer),
       hub_(hub),
       session_(new_session_id(), user_name(), signer),
-      mux_(loop_,
-           signer,
-           seen,
-           {.name = "mux", .recorded = true, .net = context.limits()},
-           session_,
-           log),
-      control_(loop_, signer, seen, {.name = "control", .net = context.limits()}, session_, log),
-      iopub_clients_(context, SocketKind::xpub, {.verbose = true, .send_hwm = outputs_max}),
-      iopub_engines_(context, SocketKind::sub),
+      mux_(loop_, signer, seen, {.name = "mux", .recorded = true, .net = limits}, session_, log),
+      control_(loop_, signer, seen, {.name = "control", .net = limits}, session_, log),
+      iopub_clients_(loop_, "iopub of clients", limits, log),
+      iopub_engines_(loop_, "iopub of engines", outputs_of_engines(limits), log),
       commands_(mailbox_capacity, [this] { wakeup_.signal(); }),
-      rejected_outputs_(log, "iopub") {
-  iopub_engines_.subscribe_all();
-}
+      rejected_outputs_(log, "iopub") {}
 
 void RelayReactor::run(const std::stop_token& stop) {
-  const LoopSocket outputs(loop_, iopub_engines_);
-  const LoopSocket subscriptions(loop_, iopub_clients_);
   while (!stop.stop_requested()) {
     TimePoint now = steady_now();
     TimePoint deadline =
         std::min({mux_.next_deadline(now), control_.next_deadline(now), hub_.next_deadline(),
+                  iopub_clients_.next_deadline(), iopub_engines_.next_deadline(),
                   held_.empty() ? TimePoint::never() : gate_.next_deadline()});
-    if (outputs.pending() || subscriptions.pending()) {
+    if (iopub_engines_.readable()) {
       deadline = now;
     }
     loop_.wait(now, deadline);
@@ -83,6 +77,10 @@ void RelayReactor::run(const std::stop_token& stop) {
     hub_.flush(now);  // first: who has an answer may ask the hub about it at once
     control_.flush(now);
     mux_.flush(now);
+    iopub_engines_.check_deadlines(now);
+    iopub_engines_.flush();
+    iopub_clients_.check_deadlines(now);
+    iopub_clients_.flush();
   }
 }
 
@@ -128,9 +126,11 @@ void RelayReactor::receive_outputs(TimePoint now) {
     if (!frames) {
       return;
     }
+    const std::string engine_link((*frames)[0]);
     auto output = verify_message(std::move(*frames), signer_);
     if (!output) {
-      rejected_outputs_.note(now, "an output", output.error(), iopub_engines_.sender_address());
+      rejected_outputs_.note(now, "an output", output.error(),
+                             iopub_engines_.peer_address(engine_link));
       continue;
     }
     if (!held_.empty() || must_wait(now, *output)) {
@@ -142,10 +142,8 @@ void RelayReactor::receive_outputs(TimePoint now) {
 }
 
 void RelayReactor::receive_subscriptions(TimePoint now) {
-  while (const auto frames = iopub_clients_.receive()) {
-    if (frames->size() == 1 && (*frames)[0].starts_with('\1')) {
-      gate_.subscribed(now);
-    }
+  for (std::size_t fresh = iopub_clients_.take_subscriptions(); fresh > 0; --fresh) {
+    gate_.subscribed(now);
   }
 }
 
@@ -166,7 +164,7 @@ void RelayReactor::release_held(TimePoint now) {
 }
 
 void RelayReactor::forward(Message output) {
-  iopub_clients_.send(output.frames());
+  iopub_clients_.publish(output.frames(), 1);  // behind the name of the engine's link
   const auto header = reader_.read_header(output);
   if (!header) {
     return;
@@ -216,11 +214,12 @@ void RelayReactor::end_leg(const CoalescedLeg& leg) {
     return;
   }
   constexpr std::array<std::string_view, 1> topic{"broadcast.status"};
-  iopub_clients_.send(session_.make({.type = "status",
-                                     .parent = leg.call_header(),
-                                     .content = R"({"execution_state": "idle"})",
-                                     .identities = topic},
-                                    wall_now()));
+  iopub_clients_.publish(session_.make({.type = "status",
+                                        .parent = leg.call_header(),
+                                        .content = R"({"execution_state": "idle"})",
+                                        .identities = topic},
+                                       wall_now()),
+                         0);
 }
 
 }  // namespace ipf

@@ -16,7 +16,8 @@
 #include "controller/thread_link.hpp"
 #include "net/io_loop.hpp"
 #include "net/loop_sources.hpp"
-#include "net/socket.hpp"
+#include "net/zmtp_publisher.hpp"
+#include "net/zmtp_router.hpp"
 #include "protocol/session.hpp"
 #include "scheduler/coalesced_ends.hpp"
 #include "scheduler/subscription_gate.hpp"
@@ -27,13 +28,16 @@ namespace ipf {
 /// of each message that it records, never a copy.
 class RelayReactor {
  public:
-  RelayReactor(
-      NetContext& context, const Signer& signer, SeenSignatures& seen, HubMailbox& hub, Log& log);
+  RelayReactor(const NetLimits& limits,
+               const Signer& signer,
+               SeenSignatures& seen,
+               HubMailbox& hub,
+               Log& log);
 
   [[nodiscard]] PairRelay& mux() { return mux_; }
   [[nodiscard]] PairRelay& control() { return control_; }
-  [[nodiscard]] Socket& iopub_clients() { return iopub_clients_; }
-  [[nodiscard]] Socket& iopub_engines() { return iopub_engines_; }
+  [[nodiscard]] ZmtpPublisher& iopub_clients() { return iopub_clients_; }
+  [[nodiscard]] ZmtpRouter& iopub_engines() { return iopub_engines_; }
   [[nodiscard]] RelayMailbox& commands() { return commands_; }
   /// Of iopub, as of the last round; any thread.
   [[nodiscard]] QueueFigures output_figures() const { return board_.read(); }
@@ -68,8 +72,8 @@ class RelayReactor {
   IoLoop loop_;
   PairRelay mux_;
   PairRelay control_;
-  Socket iopub_clients_;
-  Socket iopub_engines_;
+  ZmtpPublisher iopub_clients_;
+  ZmtpRouter iopub_engines_;
   LoopWakeup wakeup_{loop_};
   RelayMailbox commands_;
   HeaderReader reader_;

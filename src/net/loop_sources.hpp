@@ -46,24 +46,6 @@ class LoopFd final : private IoHandler {
   bool ready_{false};
 };
 
-/// A libzmq socket in an IoLoop. Its file descriptor tells only that something may have happened,
-/// and calls on the socket may consume that; so ask pending() before each wait, and do not wait
-/// while it is true.
-class LoopSocket final : private IoHandler {
- public:
-  LoopSocket(IoLoop& loop, Socket& socket) : loop_(loop), socket_(socket) {
-    loop_.add(socket_.event_fd(), EPOLLIN, *this);
-  }
-  ~LoopSocket() override { loop_.remove(socket_.event_fd(), *this); }
-  [[nodiscard]] bool pending() const { return socket_.readable(); }
-
- private:
-  void on_io(std::uint32_t /*events*/) override {}
-
-  IoLoop& loop_;
-  Socket& socket_;
-};
-
 /// A libzmq socket in an IoLoop that is seldom sent on. It is asked only when its file descriptor
 /// told that something happened: asking in vain costs a system call. Call touched() after sending,
 /// which may have taken notice of what arrived.

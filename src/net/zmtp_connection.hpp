@@ -106,6 +106,7 @@ class ZmtpConnection final : public IoHandler {
   bool queue(std::span<const std::string_view> first, const Frames& rest, std::size_t from);
   void flush();
   [[nodiscard]] bool all_sent() const { return out_.empty(); }
+  [[nodiscard]] std::size_t unsent_bytes() const { return out_.size(); }
 
   [[nodiscard]] int fd() const { return fd_; }
   [[nodiscard]] const std::string& address() const { return address_; }

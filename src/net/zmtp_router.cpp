@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "core/check.hpp"
 #include "net/tcp_listen.hpp"
 
 namespace ipf {
@@ -18,6 +19,27 @@ constexpr std::size_t introduced_max = 10'000;
 constexpr Duration accept_pause = std::chrono::seconds(1);
 constexpr Duration proof_time = std::chrono::seconds(3);
 constexpr Duration log_distance = std::chrono::seconds(10);
+
+std::string_view type_of(ZmtpRouter::Kind kind) {
+  switch (kind) {
+    case ZmtpRouter::Kind::router:
+      return "ROUTER";
+    case ZmtpRouter::Kind::sub:
+      return "SUB";
+    case ZmtpRouter::Kind::xpub:
+      return "XPUB";
+  }
+  IPF_CHECK(false);
+}
+
+/// What a SUB says first: the name of the peer, which is not sent, and a subscription to
+/// everything.
+Frames everything(std::string_view peer) {
+  FramesBuilder out;
+  out.add(peer);
+  out.add(std::string_view("\1", 1));
+  return out.finish();
+}
 
 }  // namespace
 
@@ -43,7 +65,8 @@ ZmtpRouter::ZmtpRouter(IoLoop& loop, std::string name, const Options& options, L
     : ZmtpHost(loop, options.unsent_bytes_max),
       name_(std::move(name)),
       options_(options),
-      session_options_{.identity = options.identity,
+      session_options_{.socket_type = type_of(options.kind),
+                       .identity = options.identity,
                        .message_bytes_max = options.message_bytes_max},
       log_(log),
       next_name_(std::random_device{}()) {}
@@ -118,7 +141,8 @@ void ZmtpRouter::add_connection(int fd, std::string address) {
 }
 
 bool ZmtpRouter::introduce(ZmtpConnection& connection) {
-  std::string identity = connection.session().peer_identity();
+  std::string identity =
+      options_.kind == Kind::router ? connection.session().peer_identity() : std::string{};
   if (identity.empty()) {  // a name as libzmq makes them: five bytes, the first one zero
     const std::uint32_t number = next_name_++;
     identity.assign(1, '\0');
@@ -139,6 +163,9 @@ bool ZmtpRouter::introduce(ZmtpConnection& connection) {
     return false;
   }
   connection.introduce(std::move(identity));
+  if (options_.kind == Kind::sub && connection.queue({}, everything(connection.identity()), 1)) {
+    dirty_.push_back(&connection);
+  }
   return true;
 }
 
@@ -201,6 +228,10 @@ SendResult ZmtpRouter::send(std::span<const std::string_view> first,
   const auto found = by_identity_.find(identity);
   if (found == by_identity_.end()) {
     return SendResult::unroutable;
+  }
+  if (options_.kind == Kind::xpub &&
+      found->second->unsent_bytes() > options_.unsent_bytes_max / 2) {
+    return SendResult::failed;
   }
   if (found->second->queue(first, rest, first.empty() ? from + 1 : from)) {
     dirty_.push_back(found->second);

@@ -43,7 +43,12 @@ namespace ipf {
 /// a poll round; so a burst to one peer is one system call.
 class ZmtpRouter final : private ZmtpHost {
  public:
+  /// What the socket is to its peers. A `sub` gets everything that PUBs send; an `xpub` gets
+  /// subscriptions (see ZmtpPublisher). Both give their peers names, whatever these call
+  /// themselves, and a peer that does not read loses messages instead of its connection.
+  enum class Kind { router, sub, xpub };
   struct Options {
+    Kind kind{Kind::router};
     std::string identity{};
     std::size_t message_bytes_max{std::size_t{4} << 30U};
     std::size_t unsent_bytes_max{std::size_t{2} << 30U};
@@ -71,6 +76,7 @@ class ZmtpRouter final : private ZmtpHost {
   [[nodiscard]] bool readable() const { return !inbox_.empty(); }
 
   /// Sends `first` frames (the first one is the identity), then frames [from, size) of `rest`.
+  /// `failed`: an xpub's peer does not read.
   SendResult send(std::span<const std::string_view> first, const Frames& rest, std::size_t from);
   SendResult send(const Frames& frames) { return send({}, frames, 0); }
   void flush() { flush_dirty(); }

@@ -69,6 +69,9 @@ bool fits(std::string_view own, std::string_view peer) {
   if (own == "PUB") {
     return peer == "SUB" || peer == "XSUB";
   }
+  if (own == "XPUB") {
+    return peer == "SUB" || peer == "XSUB";
+  }
   return own == "SUB" && (peer == "PUB" || peer == "XPUB");
 }
 
@@ -153,7 +156,7 @@ Result<std::size_t> ZmtpSession::parse(std::string_view bytes,
       if (bytes.size() < header + size) {
         break;
       }
-      IPF_TRY(take_command(bytes.substr(header, size), answer));
+      IPF_TRY(take_command(bytes.substr(header, size), messages, answer));
       bytes.remove_prefix(header + size);
       continue;
     }
@@ -199,7 +202,9 @@ Result<void> ZmtpSession::take_greeting(std::string_view greeting) {
   return {};
 }
 
-Result<void> ZmtpSession::take_command(std::string_view body, std::string& answer) {
+Result<void> ZmtpSession::take_command(std::string_view body,
+                                       std::vector<Frames>& messages,
+                                       std::string& answer) {
   const std::size_t name_size = body.empty() ? 0 : byte_at(body, 0);
   if (body.size() < 1 + name_size) {
     return violation("command without a name");
@@ -218,6 +223,11 @@ Result<void> ZmtpSession::take_command(std::string_view body, std::string& answe
     append_command(answer, pong);
   } else if (name == "PONG") {
     ++pongs_;
+  } else if (options_.socket_type == "XPUB" && (name == "SUBSCRIBE" || name == "CANCEL")) {
+    FramesBuilder message;
+    message.add(name_);
+    message.add((name == "CANCEL" ? std::string(1, '\0') : "\1") + std::string(rest));
+    messages.push_back(message.finish());
   }
   return {};
 }

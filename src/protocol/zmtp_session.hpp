@@ -18,7 +18,9 @@ namespace ipf {
 ///
 ///   greeting   64 bytes: signature, version, mechanism
 ///   handshake  one READY command: socket type and identity
-///   ready      frames of messages; PING is answered by PONG, other commands are ignored
+///   ready      frames of messages; PING is answered by PONG; for an XPUB, SUBSCRIBE and CANCEL are
+///              messages as older peers send them (`\1` or `\0`, then the topic); other commands
+///              are ignored
 ///
 /// Anything else is an Error and ends the connection: a peer of ZMTP 1 or 2, another mechanism, a
 /// socket type that does not fit, a message over the limits. libzmq before 4.0 is refused thereby.
@@ -28,7 +30,7 @@ namespace ipf {
 class ZmtpSession {
  public:
   struct Options {
-    std::string_view socket_type{"ROUTER"};  ///< ROUTER, DEALER, PUB or SUB
+    std::string_view socket_type{"ROUTER"};  ///< ROUTER, DEALER, PUB, SUB or XPUB
     std::string identity{};
     /// Bytes of all frames of one message.
     std::size_t message_bytes_max{std::size_t{4} << 30U};
@@ -74,7 +76,9 @@ class ZmtpSession {
                             std::vector<Frames>& messages,
                             std::string& answer);
   Result<void> take_greeting(std::string_view greeting);
-  Result<void> take_command(std::string_view body, std::string& answer);
+  Result<void> take_command(std::string_view body,
+                            std::vector<Frames>& messages,
+                            std::string& answer);
   Result<void> take_ready(std::string_view properties);
   Result<void> begin_frame(std::uint64_t size);
   void end_frame(bool more, std::vector<Frames>& messages);
