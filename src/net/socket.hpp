@@ -98,7 +98,7 @@ class Socket {
   /// Messages and their bytes; a publisher's count once, however many subscribers there are.
   [[nodiscard]] const Traffic& traffic() const { return traffic_; }
 
-  /// For an event loop of one's own: see LoopSocket.
+  /// For an event loop of one's own: see LoopReceiver.
   [[nodiscard]] int event_fd() const;
   [[nodiscard]] bool readable() const;
 
