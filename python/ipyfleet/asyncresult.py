@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import time
 import warnings
-import weakref
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
-from contextlib import AbstractContextManager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +14,7 @@ from . import error, serialize
 from ._native import Completions, Request, count_done, wait_all
 from .futures import LazyFuture, notifier
 from .metadata import ExecuteReply, Metadata
+from .resultcontrol import ControlledResult, Seconds, to_timeout
 from .timing import TimedResult
 
 if TYPE_CHECKING:
@@ -23,13 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncResult", "EngineLostError", "TaskCancelled"]
 
-Seconds = float
 Children: TypeAlias = "Request | str | Sequence[Request] | Sequence[str]"
-
-
-def to_timeout(timeout: Seconds | None) -> Seconds | None:
-    """Return a timeout in which None is the only word for no limit."""
-    return None if timeout is None or timeout < 0 else timeout
 
 
 class EngineLostError(error.RemoteError, error.EngineError):
@@ -40,7 +33,7 @@ class TaskCancelled(error.TaskAborted, CancelledError):  # noqa: N818 - beside T
     """The call was stopped by `AsyncResult.cancel`."""
 
 
-class AsyncResult(TimedResult, LazyFuture):
+class AsyncResult(TimedResult, ControlledResult, LazyFuture):
     """The results of one call on one or several engines.
 
     Made by views. It is a future of `concurrent.futures`, can be awaited in asyncio, and iterated
@@ -76,10 +69,8 @@ class AsyncResult(TimedResult, LazyFuture):
     """
 
     owner = False
-    _cancelled = False
     # The part of a map for one request is a list of chunks, also if a chunk is sent as an item.
     _wraps_items = False
-    _trackers: list[weakref.ref[memoryview]] | None = None
     _parts: tuple[AsyncResult, ...] | None = None
 
     def __init__(
@@ -111,7 +102,9 @@ class AsyncResult(TimedResult, LazyFuture):
     def _find(self, children: Sequence[Any]) -> list[Any]:
         if children and isinstance(children[0], str):
             return self._client._requests_of(children)
-        return children if type(children) is list else list(children)
+        # A list is taken as it is: maps make one for themselves.
+        found: list[Any] = children if isinstance(children, list) else list(children)
+        return found
 
     # ---- waiting ------------------------------------------------------------------------------
 
@@ -500,110 +493,6 @@ class AsyncResult(TimedResult, LazyFuture):
             None if None in known else list(chain.from_iterable(known)),  # type: ignore[arg-type]
             return_exceptions=first._return_exceptions,
         )
-
-    # ---- how it was sent ----------------------------------------------------------------------
-
-    @property
-    def sent(self) -> bool:
-        """Whether arrays that were sent may be changed again; only known with ``track=True``.
-
-        That is when the results are there: until then they are kept, to be sent again should the
-        connection break.
-        """
-        return all(tracker() is None for tracker in self._trackers or ())
-
-    def wait_for_send(self, timeout: Seconds | None = -1) -> None:
-        """Wait until `sent` is true.
-
-        Raises
-        ------
-        TimeoutError
-            If it is not in time.
-        """
-        limit = to_timeout(timeout)
-        end = None if limit is None else time.monotonic() + limit
-        while not self.sent:
-            if end is not None and time.monotonic() >= end:
-                raise error.TimeoutError("Still waiting to be sent")
-            # Any call of the C++ client gives back what it does not need any more.
-            if self.wait(0.01):
-                self._client.connection.native.wait_for_engines(0, 0)
-
-    # ---- stopping -----------------------------------------------------------------------------
-
-    def abort(self) -> None:
-        """Keep the calls that have not begun from running; their results are `TaskAborted`.
-
-        Raises
-        ------
-        RuntimeError
-            If the results are there already.
-        """
-        if self.ready():
-            raise RuntimeError("the call is done and cannot be aborted any more")
-        self._client.abort(self, targets=self._targets, block=True)
-
-    def cancel(self) -> bool:
-        """Stop the calls, also those that run; what they have done so far stays done.
-
-        What runs is interrupted; an engine where that does not help within 3 s is ended, and
-        replaced if it has a nanny. Engines of IPython Parallel only keep back what has not begun.
-
-        Returns
-        -------
-        bool
-            Whether calls were stopped, or will not run. False if they ended by themselves, or did
-            not let themselves be stopped within 10 s.
-        """
-        if self.ready():
-            return self._cancelled
-        open_requests = [request for request in self.requests if not request.done]
-        if self._client._stop(open_requests):
-            self._cancelled = self._ready = True
-            if self._is_future():
-                self._finish()
-        return self._cancelled
-
-    def cancelled(self) -> bool:
-        """Tell whether `cancel` stopped the call."""
-        return self._cancelled
-
-    # ---- showing ------------------------------------------------------------------------------
-
-    def stream_output(self) -> AbstractContextManager[None]:
-        """Return a context in which outputs are shown as they come.
-
-        Examples
-        --------
-        >>> with ar.stream_output():  # doctest: +SKIP
-        ...     ar.wait()
-        """
-        from .display import stream_output
-
-        return stream_output(self)
-
-    def display_outputs(self, groupby: str = "type", result_only: bool = False) -> None:
-        """Show what the calls printed and displayed, and the values of executed source text.
-
-        Parameters
-        ----------
-        groupby
-            "type": all stdout, all stderr, all plots, all values; "engine": everything of one
-            engine, then of the next; "order": as type, but the first plots of all engines, then
-            the second ones.
-        result_only
-            Whether to show values only.
-
-        Raises
-        ------
-        TimeoutError
-            If the results are not there yet.
-        ValueError
-            If `groupby` is none of these.
-        """
-        from .display import display_outputs
-
-        display_outputs(self, groupby, result_only)
 
     def __repr__(self) -> str:
         state = "pending"

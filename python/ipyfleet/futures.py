@@ -11,7 +11,7 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures._base import FINISHED
 from typing import Any
@@ -105,7 +105,7 @@ class LazyFuture(Future[Any]):
     `_failed` whether one of these is an error.
     """
 
-    requests: Sequence[Any]
+    requests: list[Any]
 
     def __getattr__(self, name: str) -> Any:
         if name not in _FUTURE_STATE:

@@ -283,3 +283,44 @@ def test_sent(rc: ipp.Client) -> None:
     assert result.sent
     assert result.get(T) == array.nbytes
     assert rc[0].push({"a": array}, block=False).sent, "only what is tracked can be unsent"
+
+
+def test_streaming_in_a_notebook(rc: ipp.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    import IPython.display
+    from ipyfleet import display
+
+    shown: list[tuple[str, str, bool]] = []
+
+    def publish(data: dict[str, Any], transient: dict[str, str], update: bool) -> None:
+        shown.append((transient["display_id"], data["text/plain"], update))
+
+    monkeypatch.setattr(display, "in_kernel", lambda: True)
+    monkeypatch.setattr(IPython.display, "publish_display_data", publish)
+    result = rc[0].execute("import time\nfor i in range(3):\n print(i)\n time.sleep(.15)")
+    with result.stream_output():
+        result.wait(T)
+        result.wait_for_output(T)
+    assert len({place for place, _, _ in shown}) == 1, "one place for the stream of an engine"
+    assert [update for _, _, update in shown] == [False] + [True] * (len(shown) - 1)
+    assert shown[-1][1] == "[stdout:0] 0\n1\n2\n"
+
+
+def test_progress_widgets() -> None:
+    pytest.importorskip("ipywidgets")
+    from ipyfleet.display import progress
+
+    bar = progress(3, unit="tasks", desc="work", widget=True)
+    bar.update(3)
+    assert bar.n == 3
+    assert type(bar).__module__ == "tqdm.notebook"
+    bar.close()
+
+
+def test_views_can_be_extended(rc: ipp.Client) -> None:
+    class Doubling(ipp.LoadBalancedView):
+        """Gives twice the result."""
+
+        def apply_sync(self, f: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return 2 * super().apply_sync(f, *args, **kwargs)
+
+    assert Doubling(rc, retries=1).apply_sync(pow, 2, 3) == 16

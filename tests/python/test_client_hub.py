@@ -182,7 +182,7 @@ def test_purging(own_cluster: Cluster) -> None:
         assert rc.db_query({"msg_id": first.msg_ids[0]}) == []
         rc.purge_local_results(results[1])
         assert rc.get_result(results[1].msg_ids[0]).get(T) == 2
-        slow = view.apply_async(nap, 0.3)
+        view.apply_async(nap, 0.3)
         with pytest.raises(RuntimeError, match="without a result"):
             rc.purge_results("all")
         wait_for_records(rc)
