@@ -1,7 +1,5 @@
 #include "engine/engine_messages.hpp"
 
-#include <utility>
-
 #include "protocol/json_text.hpp"
 
 namespace ipf::engine {

@@ -1,6 +1,5 @@
 #include "engine/kernel_link.hpp"
 
-#include <array>
 #include <filesystem>
 #include <utility>
 

@@ -44,7 +44,7 @@ Result<void> make_directory(const fs::path& directory) {
 }  // namespace
 
 fs::path jupyter_runtime_dir() {
-  if (const std::string named = from_environment("JUPYTER_RUNTIME_DIR"); !named.empty()) {
+  if (std::string named = from_environment("JUPYTER_RUNTIME_DIR"); !named.empty()) {
     return named;
   }
   const std::string data = from_environment("JUPYTER_DATA_DIR");

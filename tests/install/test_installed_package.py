@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
@@ -88,3 +89,9 @@ def test_a_fresh_environment_with_nothing_but_the_package(tmp_path: Path) -> Non
     assert version.strip() == project_version()
     for program in programs_of(python):
         assert project_version() in run(program, "--version")
+
+
+def test_jupyter_finds_the_kernel() -> None:
+    spec = Path(sys.prefix) / "share" / "jupyter" / "kernels" / "ipyfleet" / "kernel.json"
+    argv = json.loads(spec.read_text(encoding="utf-8"))["argv"]
+    assert argv == ["python", "-m", "ipyfleet.kernel", "-f", "{connection_file}"]

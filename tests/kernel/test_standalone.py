@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import KernelManager
 
 from .conftest import StartKernel
 
@@ -234,6 +236,48 @@ def test_unix_sockets(
     monkeypatch.chdir(tmp_path)
     _, client = start_kernel(transport="ipc")
     assert run(client, "6 * 7")[0]["status"] == "ok"
+
+
+def test_figures_are_shown_inline(client: BlockingKernelClient) -> None:
+    pytest.importorskip("matplotlib")
+    code = "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+    reply, outputs = run(client, code)
+    assert reply["status"] == "ok"
+    shown = [m["content"]["data"] for m in outputs if m["msg_type"] == "display_data"]
+    assert [list(data) for data in shown] == [["text/plain", "image/png"]]
+
+
+def test_magics_of_a_kernel(client: BlockingKernelClient, tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text("loaded = 1\n")
+    assert run(client, f"%less {file}")[0]["payload"][0]["data"] == {"text/plain": "loaded = 1\n"}
+    payload = run(client, f"%load {file}")[0]["payload"][0]
+    assert (payload["source"], payload["replace"]) == ("set_next_input", True)
+    assert "loaded = 1" in payload["text"]
+    reply, outputs = run(client, "%connect_info")
+    assert reply["status"] == "ok"
+    assert f'"shell_port": {client.shell_port}' in text(outputs)
+    assert run(client, "%less /no/such/file")[0]["ename"] == "UsageError"
+
+
+def test_the_specification_of_the_package_can_be_installed(
+    jupyter_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(__file__).parents[2] / "python" / "share" / "jupyter" / "kernels" / "ipyfleet"
+    prefix = jupyter_home / "other"
+    KernelSpecManager().install_kernel_spec(str(source), prefix=str(prefix))
+    monkeypatch.setenv("JUPYTER_PATH", str(prefix / "share" / "jupyter"))
+    manager = KernelManager(kernel_name="ipyfleet")
+    manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=TIMEOUT)
+        _, outputs = run(client, "import sys; print(sys.prefix)")
+        assert text(outputs).strip() == sys.prefix
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 # ---------------------------------------------------------------- without Jupyter's manager
