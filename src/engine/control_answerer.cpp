@@ -36,8 +36,8 @@ void ControlAnswerer::run() {
     if (!item) {
       return;
     }
-    std::string content = answer_(item->message);
-    channels_.outputs.push(ControlAnswered{.token = item->token, .content = std::move(content)});
+    channels_.outputs.push(
+        ControlAnswered{.token = item->token, .content = answer_(item->message)});
   }
 }
 

@@ -172,8 +172,9 @@ class EngineReactor {
   std::array<std::optional<LoopFd>, OutputCapture::streams> captured_waiting_{};
 
   bool connected_{};
-  std::string python_version_{};
   bool debugger_{};
+  bool work_of_kernel_{};  ///< as Published::of_kernel, for the request that Python works on
+  std::string python_version_{};
   HeaderReader headers_{};
   ReplayGuard guard_{};
   std::unordered_map<std::uint64_t, Pending> pending_{};
@@ -184,7 +185,6 @@ class EngineReactor {
   /// Output past Python that has not been published, and the request it belongs to.
   std::array<std::string, OutputCapture::streams> captured_{};
   SharedBytes work_parent_{};
-  bool work_of_kernel_{};
   OutputAllowance captured_allowance_{options_.output_bytes_max};
   /// The question that a frontend has been asked, for InputExchange.
   struct OpenQuestion {

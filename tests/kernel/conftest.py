@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
@@ -43,6 +44,14 @@ def jupyter_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             os.environ.pop(name)
         else:
             os.environ[name] = value
+
+
+def shell_reply(client: BlockingKernelClient) -> dict[str, Any]:
+    """Return the next reply; `wait_for_ready` may have left some to its own questions behind."""
+    while True:
+        message = client.get_shell_msg(timeout=START_TIMEOUT)
+        if message["msg_type"] != "kernel_info_reply":
+            return message
 
 
 StartKernel = Callable[..., tuple[KernelManager, BlockingKernelClient]]

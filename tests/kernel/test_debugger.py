@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from .conftest import StartKernel
+from .conftest import StartKernel, shell_reply
 
 pytest.importorskip("debugpy")
 TIMEOUT = 30
@@ -78,14 +78,14 @@ def test_a_breakpoint_in_a_cell(session: Session) -> None:
     session.body("copyToGlobals", dstVariableName="kept", srcVariableName="value", srcFrameId=frame)
     assert session.body("debugInfo")["stoppedThreads"] == [thread]
     session.body("continue", threadId=thread)
-    assert session.client.get_shell_msg(timeout=TIMEOUT)["content"]["status"] == "ok"
+    assert shell_reply(session.client)["content"]["status"] == "ok"
 
     names = {v["name"]: v["value"] for v in session.body("inspectVariables")["variables"]}
     assert (names["shown"], names["kept"]) == ("42", "21")
     assert session.body("source", source={"path": path})["content"] == CODE
     session.body("disconnect", restart=False, terminateDebuggee=False)
     session.client.execute(CODE)
-    assert session.client.get_shell_msg(timeout=TIMEOUT)["content"]["status"] == "ok"
+    assert shell_reply(session.client)["content"]["status"] == "ok"
 
 
 def test_what_cannot_be_done_is_told(session: Session) -> None:
@@ -104,4 +104,4 @@ def test_a_busy_kernel_completes_on_the_control_channel(session: Session) -> Non
     content = client.get_control_msg(timeout=TIMEOUT)["content"]
     assert content["matches"] == ["fleet_name"]
     client.control_channel.send(client.session.msg("interrupt_request", {}))
-    assert client.get_shell_msg(timeout=TIMEOUT)["content"]["ename"] == "KeyboardInterrupt"
+    assert shell_reply(client)["content"]["ename"] == "KeyboardInterrupt"

@@ -18,7 +18,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-from .conftest import StartKernel
+from .conftest import StartKernel, shell_reply
 
 TIMEOUT = 20
 PROGRAM = Path(os.environ.get("IPF_BIN_DIR") or Path(sys.executable).parent) / "ipengine"
@@ -89,7 +89,7 @@ def test_code_that_waits_for_input_can_be_interrupted(start_kernel: StartKernel)
     msg_id = client.execute("input('never answered')", allow_stdin=True)
     assert client.get_stdin_msg(timeout=TIMEOUT)["content"]["prompt"] == "never answered"
     manager.interrupt_kernel()
-    reply = client.get_shell_msg(timeout=TIMEOUT)
+    reply = shell_reply(client)
     assert reply["parent_header"]["msg_id"] == msg_id
     assert reply["content"]["ename"] == "KeyboardInterrupt"
     assert run(client, "input('again')", answer="x")[0]["status"] == "ok"
@@ -115,7 +115,7 @@ def test_interrupt(
     client.execute("print('begun', flush=True)\nimport time\nwhile True: time.sleep(0.05)")
     wait_for_output(client, "begun")
     interrupt(manager, client)
-    assert client.get_shell_msg(timeout=TIMEOUT)["content"]["ename"] == "KeyboardInterrupt"
+    assert shell_reply(client)["content"]["ename"] == "KeyboardInterrupt"
     assert run(client, "40 + 2")[0]["status"] == "ok"
 
 
@@ -131,7 +131,7 @@ def test_heart_and_control_answer_while_the_gil_is_held(client: BlockingKernelCl
     beat = client.hb_channel
     assert beat.is_beating()
     assert time.monotonic() - begin < 0.9
-    assert client.get_shell_msg(timeout=TIMEOUT)["content"]["status"] == "ok"
+    assert shell_reply(client)["content"]["status"] == "ok"
 
 
 def test_await_expressions_payloads_and_silence(client: BlockingKernelClient) -> None:
@@ -154,13 +154,13 @@ def test_an_error_aborts_what_is_queued_unless_told_not_to(client: BlockingKerne
     client.execute("import time; time.sleep(0.2); 1 / 0")
     client.execute("1")
     client.complete("im")
-    replies = [client.get_shell_msg(timeout=TIMEOUT) for _ in range(3)]
+    replies = [shell_reply(client) for _ in range(3)]
     found = {r["msg_type"]: r["content"]["status"] for r in replies[1:]}
     assert replies[0]["content"]["status"] == "error"
     assert found == {"execute_reply": "aborted", "complete_reply": "ok"}
     client.execute("import time; time.sleep(0.2); 1 / 0", stop_on_error=False)
     client.execute("1")
-    statuses = [client.get_shell_msg(timeout=TIMEOUT)["content"]["status"] for _ in range(2)]
+    statuses = [shell_reply(client)["content"]["status"] for _ in range(2)]
     assert statuses == ["error", "ok"]
 
 
@@ -176,7 +176,7 @@ def test_history_outlives_the_kernel(start_kernel: StartKernel) -> None:
     manager.shutdown_kernel()
     _, client = start_kernel()
     client.history(hist_access_type="search", pattern="remembered_line*", raw=True, output=False)
-    content = client.get_shell_msg(timeout=TIMEOUT)["content"]
+    content = shell_reply(client)["content"]
     assert [line for _, _, line in content["history"]] == ["remembered_line = 12345"]
 
 
@@ -222,7 +222,7 @@ def test_restart_and_exit(start_kernel: StartKernel) -> None:
     client.wait_for_ready(timeout=TIMEOUT)
     assert run(client, "left")[0]["ename"] == "NameError"
     client.execute("exit()")
-    reply = client.get_shell_msg(timeout=TIMEOUT)
+    reply = shell_reply(client)
     assert reply["content"]["payload"][0]["source"] == "ask_exit"
     end = time.monotonic() + TIMEOUT
     while manager.is_alive() and time.monotonic() < end:
@@ -314,7 +314,7 @@ def test_a_kernel_by_hand_writes_its_file_and_removes_it(tmp_path: Path) -> None
         reply, _ = run(client, "1 + 1")
         assert reply["status"] == "ok"
         client.shell_channel.send(client.session.msg("connect_request", {}))
-        ports = client.get_shell_msg(timeout=TIMEOUT)["content"]
+        ports = shell_reply(client)["content"]
         written = json.loads(file.read_text())
         assert {name: written[name] for name in ports if name != "status"} == {
             name: port for name, port in ports.items() if name != "status"
