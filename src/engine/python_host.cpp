@@ -34,10 +34,11 @@ std::string failure_content(const py::error_already_set& failure,
                             EngineId id,
                             const std::string& uuid,
                             std::string_view method) {
-  std::string ename = "RuntimeError";
+  // The name without running Python code: the next interrupt may be waiting for just that.
+  std::string ename = PyExceptionClass_Name(failure.type().ptr());
+  ename.erase(0, ename.rfind('.') + 1);
   std::string evalue;
   try {
-    ename = py::str(failure.type().attr("__name__"));
     evalue = py::str(failure.value());
   } catch (const py::error_already_set&) {
     evalue = "(its text cannot be shown)";
