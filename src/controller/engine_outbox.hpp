@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/clock.hpp"
 #include "net/socket.hpp"
@@ -45,6 +46,15 @@ class EngineOutbox {
   void retry(TimePoint now);
   /// The engine is gone; what is kept for it is dropped.
   void forget(const std::string& engine_uuid) { kept_.erase(engine_uuid); }
+  /// A connection of the engine is there. True when it is not the first one: what was sent over the
+  /// one before may be lost.
+  bool is_back(const std::string& engine_uuid) {
+    constexpr std::size_t most = 200'000;
+    if (connected_.size() >= most) {
+      connected_.clear();
+    }
+    return !connected_.insert(engine_uuid).second;
+  }
   [[nodiscard]] TimePoint next_deadline(TimePoint now) const;
 
  private:
@@ -58,6 +68,7 @@ class EngineOutbox {
   std::function<SendResult(std::span<const std::string_view>, const Frames&, std::size_t)> send_;
   GiveUp give_up_;
   std::unordered_map<std::string, std::deque<Kept>> kept_;
+  std::unordered_set<std::string> connected_;
 };
 
 }  // namespace ipf

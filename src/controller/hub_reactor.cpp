@@ -14,6 +14,10 @@ namespace {
 
 constexpr int burst = 256;
 
+/// Sooner than engines give their connections up (engine_link.cpp): the identities of the old ones
+/// must be free when they come back.
+constexpr int dead_after_ms = 6000;
+
 /// How soon to look again when the store had no room.
 constexpr Duration store_pause = std::chrono::milliseconds(5);
 
@@ -32,10 +36,10 @@ HubReactor::HubReactor(NetContext& context,
       log_(log),
       engine_state_file_(options.engine_state_file),
       store_(std::move(store)),
-      registration_(context, SocketKind::router, {}),
+      registration_(context, SocketKind::router, {.dead_after_ms = dead_after_ms}),
       notification_(context, SocketKind::pub, {.send_hwm = notifications_max}),
       hb_ping_(context, SocketKind::xpub, {.verbose = true}),
-      hb_pong_(context, SocketKind::router, {}),
+      hb_pong_(context, SocketKind::router, {.dead_after_ms = dead_after_ms}),
       relief_(log),
       inbox_(mailbox_capacity, [this] { wakeup_.signal(); }),
       answers_(options.hub.queries.questions_max + 1, [this] { wakeup_.signal(); }),

@@ -118,7 +118,7 @@ bool PairRelay::note_open(TimePoint now, const Message& request, const HeaderVie
       (header.msg_type != "apply_request" && header.msg_type != "execute_request")) {
     return true;  // some other types are never answered
   }
-  switch (open_.open(header.msg_id, request.identity(1), request.frames().total_bytes())) {
+  switch (open_.open(header.msg_id, request.identity(1), request.frames().total_bytes(), request)) {
     case OpenRequests::Opened::yes:
       return true;
     case OpenRequests::Opened::is_open:
@@ -168,7 +168,20 @@ void PairRelay::answer(const Message& request,
                               wall_now()));
 }
 
+void PairRelay::send_again(TimePoint now) {
+  for (const std::string& engine : engines_.take_named()) {
+    if (!outbox_.is_back(engine) || !known_.contains(engine)) {
+      continue;
+    }
+    for (const Message& request : open_.of(engine)) {
+      const auto header = reader_.read_header(request);
+      outbox_.send(now, engine, header ? std::string(header->msg_id) : std::string(), request);
+    }
+  }
+}
+
 void PairRelay::receive_replies(TimePoint now, std::vector<HubEvent>& to_hub) {
+  send_again(now);
   while (auto frames = engines_.receive()) {
     auto reply = verify_message(*frames, signer_);
     if (!reply || reply->identity_count() < 2) {

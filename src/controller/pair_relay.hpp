@@ -72,6 +72,9 @@ class PairRelay {
   [[nodiscard]] bool is_awaited(const Message& reply, const HeaderView& parent);
   void forget_retired(TimePoint now);
   void write_figures();
+  /// Sends engines whose connection has been replaced once more what they have not answered. Byte
+  /// for byte, so they drop what they have, and answer again what they have answered.
+  void send_again(TimePoint now);
   void answer_unknown(const Message& request, std::string_view msg_type);
   void answer(const Message& request, std::string_view msg_type, const RemoteFailure& failure);
 

@@ -295,7 +295,19 @@ void TaskReactor::refuse(TimePoint now,
   perform(now, answer);
 }
 
+void TaskReactor::send_again(TimePoint now) {
+  for (const std::string& engine : engines_.take_named()) {
+    if (!outbox_.is_back(engine)) {
+      continue;
+    }
+    for (const auto& task : machine_.unanswered_at(engine)) {
+      outbox_.send(now, engine, task.msg_id, task.request);
+    }
+  }
+}
+
 void TaskReactor::receive_replies(TimePoint now) {
+  send_again(now);
   while (auto frames = engines_.receive()) {
     auto message = verify_message(*frames, signer_);
     if (!message) {

@@ -63,6 +63,8 @@ class TaskReactor {
   void take_up_restored();
   static Message readdressed(const Message& request);
   void restore_result(TimePoint now, JournaledTask& task, Message request);
+  /// Sends engines whose connection has been replaced once more what they have not answered.
+  void send_again(TimePoint now);
   void flush(TimePoint now);
   void write_figures();
   /// The request of a task that the machine has taken; large buffers go to disk if need be.

@@ -11,11 +11,13 @@
 #include <thread>
 #include <unistd.h>
 #include <utility>
+#include <variant>
 
 #include "core/text.hpp"
 #include "engine/connection_source.hpp"
 #include "engine/engine_channels.hpp"
 #include "engine/engine_reactor.hpp"
+#include "engine/fork_server.hpp"
 #include "engine/kernel_ports.hpp"
 #include "engine/nanny.hpp"
 #include "engine/output_capture.hpp"
@@ -185,61 +187,35 @@ int run_kernel(const EngineOptions& options,
   return run_threads(std::move(io), std::move(python), log);
 }
 
-}  // namespace
+/// What an engine is and has when its process begins.
+struct EngineProcess {
+  EngineSeat seat{};
+  std::unique_ptr<OutputCapture> capture{};
+};
 
-int run_engine(const EngineOptions& options) {
-  const auto paths = locate_profile(options.profile);
-  const bool kernel = paths && is_kernel(options, *paths);
-  auto log = paths ? open_log(options, *paths, kernel)
-                   : Result<std::unique_ptr<Log>>(unexpected(paths.error()));
-  if (!log) {
-    return fail(**make_log({.name = "IPEngine"}), status_usage, log.error().message);
-  }
-  if (!options.gpus.empty()) {
-    // Before any thread and before Python, which hands it on to whatever it starts.
-    setenv("CUDA_VISIBLE_DEVICES", options.gpus.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
-  }
-  const auto file = connection_file(options, *paths);
-  const auto kernel_file = options.connection_file.empty()
-                               ? std::filesystem::path()
-                               : std::filesystem::absolute(options.connection_file);
-  if (!options.work_dir.empty() && chdir(options.work_dir.c_str()) != 0) {
-    return fail(**log, status_usage, "--work-dir " + options.work_dir + ": " + errno_text(errno));
-  }
-  if (kernel) {
-    return run_kernel(options, *paths, kernel_file, **log);
-  }
-  std::unique_ptr<OutputCapture> capture;
-  if (auto made = OutputCapture::create()) {
-    capture = std::move(*made);
-  } else {
-    (*log)->warning(made.error().message);
-  }
-  EngineSeat seat;
-  if (options.with_nanny) {
-    const auto split = split_nanny(
-        {.restart = restart_options(options, **log), .memory_limit = options.memory_limit}, **log,
-        capture);
-    if (!split) {
-      return fail(**log, status_failed, split.error().message);
-    }
-    seat = *split;
-  }
+/// Everything behind the nanny.
+int live(const EngineOptions& options,
+         const ProfilePaths& paths,
+         const std::filesystem::path& file,
+         const EngineProcess& process,
+         Log& log) {
   const auto location = locate_python(PythonSearch::here());
   if (!location) {
-    return fail(**log, status_failed, location.error().message);
+    return fail(log, status_failed, location.error().message);
   }
-  (*log)->debug("Python is " + location->executable.string() + " (" + location->why + ")");
-  ConnectionSource source(options, file, **log);
+  log.debug("Python is " + location->executable.string() + " (" + location->why + ")");
+  ConnectionSource source(options, file, log);
   auto found = source.find();
   if (!found) {
-    return fail(**log,
+    return fail(log,
                 found.error().code == ErrorCode::timed_out ? status_not_registered : status_failed,
                 found.error().message);
   }
-  PythonOptions python = python_options(options, *paths, *location, seat);
+  const EngineSeat& seat = process.seat;
+  PythonOptions python = python_options(options, paths, *location, seat);
   ReactorOptions io{.machine = {.registration_timeout = options.registration_timeout,
-                                .missed_pings_max = options.missed_pings_max},
+                                .missed_pings_max = options.missed_pings_max,
+                                .reconnect_timeout = options.reconnect_timeout},
                     .connection = std::move(found->info),
                     .ports_from_reply = found->ports_from_reply,
                     .uuid = python.uuid,
@@ -248,9 +224,115 @@ int run_engine(const EngineOptions& options) {
                     .resources = options.resources,
                     .nanny_fd = seat.link_fd,
                     .watch = &source,
-                    .capture = capture.get(),
+                    .capture = process.capture.get(),
                     .output_bytes_max = options.output_bytes_max};
-  return run_threads(std::move(io), std::move(python), **log);
+  return run_threads(std::move(io), std::move(python), log);
+}
+
+int enter_work_dir(const EngineOptions& options, Log& log) {
+  if (!options.work_dir.empty() && chdir(options.work_dir.c_str()) != 0) {
+    return fail(log, status_usage, "--work-dir " + options.work_dir + ": " + errno_text(errno));
+  }
+  return 0;
+}
+
+void set_gpus(const EngineOptions& options) {
+  if (!options.gpus.empty()) {
+    // Before any thread and before Python, which hands it on to whatever it starts.
+    setenv("CUDA_VISIBLE_DEVICES", options.gpus.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+  }
+}
+
+/// In a fork of the fork server: becomes the engine that its nanny asked for.
+int run_forked(const ForkedEngine& forked) {
+  const auto [link, out, err, out_read, out_write, err_read, err_write] = forked.descriptors;
+  dup2(out, STDOUT_FILENO);
+  dup2(err, STDERR_FILENO);
+  close(out);
+  close(err);
+  if (chdir(forked.request.work_dir.c_str()) != 0) {
+    return status_failed;
+  }
+  enter_environment(forked.request.environment);
+  const auto parsed = parse_engine_options(forked.request.arguments);
+  const auto* options = std::get_if<EngineOptions>(&parsed);
+  const auto paths = options == nullptr
+                         ? unexpected(ErrorCode::invalid_argument, "unusable options")
+                         : locate_profile(options->profile);
+  auto log = paths ? open_log(*options, *paths, false)
+                   : Result<std::unique_ptr<Log>>(unexpected(paths.error()));
+  if (!log) {
+    return fail(**make_log({.name = "IPEngine"}), status_usage, log.error().message);
+  }
+  set_gpus(*options);
+  EngineProcess process{
+      .seat = {.link_fd = link, .generation = forked.request.generation, .wanted_id = {}},
+      .capture = OutputCapture::adopt({out_read, out_write, err_read, err_write})};
+  if (forked.request.wanted_id >= 0) {
+    process.seat.wanted_id = EngineId{forked.request.wanted_id};
+  }
+  // The nanny is in its working directory already.
+  return live(*options, *paths, forked.request.file, process, **log);
+}
+
+int run_fork_server(const EngineOptions& options, Log& log) {
+  const auto location = locate_python(PythonSearch::here());
+  if (!location) {
+    return fail(log, status_failed, location.error().message);
+  }
+  const auto forked = serve_forks(
+      {.name = options.fork_server, .python = location->executable, .preload = options.preload},
+      log);
+  if (!forked) {
+    return fail(log, status_failed, forked.error().message);
+  }
+  // The server itself ends without tidying up a Python that nobody needs any more.
+  return *forked ? run_forked(**forked) : 0;
+}
+
+}  // namespace
+
+int run_engine(const EngineOptions& options, const ProcessStart& start) {
+  const auto paths = locate_profile(options.profile);
+  const bool kernel = paths && is_kernel(options, *paths);
+  auto log = paths ? open_log(options, *paths, kernel)
+                   : Result<std::unique_ptr<Log>>(unexpected(paths.error()));
+  if (!log) {
+    return fail(**make_log({.name = "IPEngine"}), status_usage, log.error().message);
+  }
+  if (!options.fork_server.empty()) {
+    return run_fork_server(options, **log);
+  }
+  set_gpus(options);
+  const auto file = connection_file(options, *paths);
+  const auto kernel_file = options.connection_file.empty()
+                               ? std::filesystem::path()
+                               : std::filesystem::absolute(options.connection_file);
+  if (const int status = enter_work_dir(options, **log); status != 0) {
+    return status;
+  }
+  if (kernel) {
+    return run_kernel(options, *paths, kernel_file, **log);
+  }
+  EngineProcess process;
+  if (auto made = OutputCapture::create()) {
+    process.capture = std::move(*made);
+  } else {
+    (*log)->warning(made.error().message);
+  }
+  if (options.with_nanny) {
+    const auto split = split_nanny({.restart = restart_options(options, **log),
+                                    .memory_limit = options.memory_limit,
+                                    .fork_from = options.fork_from,
+                                    .start = start,
+                                    .file = file.string()},
+                                   **log, process.capture);
+    if (!split) {
+      return fail(**log, status_failed, split.error().message);
+    }
+    process.seat = *split;
+  }
+  return live(options, *paths, file, process, **log);
 }
 
 }  // namespace ipf::engine

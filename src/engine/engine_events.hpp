@@ -45,11 +45,16 @@ struct RegistrationAccepted {
 };
 struct RegistrationRefused {
   std::string reason{};
+  bool known{};  ///< because an engine with this uuid is registered
   bool operator==(const RegistrationRefused&) const = default;
 };
-/// A new connection file appeared before the controller answered: all begins again.
+/// A new connection file appeared while no controller answered: all begins again.
 struct ConnectionReplaced {
   bool operator==(const ConnectionReplaced&) const = default;
+};
+/// The connection to the controller was lost and is there again, maybe to another controller.
+struct ConnectionCameBack {
+  bool operator==(const ConnectionCameBack&) const = default;
 };
 /// `shell.start` has returned: requests can be executed.
 struct ShellStarted {
@@ -111,6 +116,7 @@ using Event = std::variant<EngineStarted,
                            RegistrationAccepted,
                            RegistrationRefused,
                            ConnectionReplaced,
+                           ConnectionCameBack,
                            ShellStarted,
                            ShellFailed,
                            PythonStopped,
@@ -126,9 +132,11 @@ using Event = std::variant<EngineStarted,
 // ---- actions ------------------------------------------------------------------------------------
 
 struct SendRegistration {
+  bool new_sockets{};  ///< those to the hub may hang: a half-open connection keeps their identity
   bool operator==(const SendRegistration&) const = default;
 };
-/// Connect shell, control, iopub and heart; tell the nanny; let the main thread start the shell.
+/// Connect shell, control, iopub and heart, unless they are; tell the nanny; let the main thread
+/// start the shell.
 struct ConnectSockets {
   EngineId id{};
   bool operator==(const ConnectSockets&) const = default;

@@ -1,5 +1,6 @@
 #include "engine/engine_link.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -13,8 +14,20 @@ namespace {
 /// Time for the last messages to leave when the process ends.
 constexpr std::chrono::milliseconds linger{250};
 constexpr int linger_ms = linger.count();
+/// A silent network is noticed after this time; a controller that is stopped for longer loses its
+/// connections, and gets them back when it goes on.
+constexpr std::chrono::milliseconds dead_after{9000};
+constexpr int dead_after_ms = dead_after.count();
+
+ZmtpConnector::Options queue_options() {
+  return {.handshake_time = std::chrono::seconds(2),
+          .retry_longest = std::chrono::seconds(1),
+          .probe_interval = dead_after / 3,
+          .proof_time = dead_after * 2 / 3};
+}
 
 /// Names of the links; all that are not listed carry requests on the shell channel.
+constexpr std::string_view mux_link = "mux";
 constexpr std::string_view control_link = "control";
 constexpr std::string_view iopub_link = "iopub";
 
@@ -34,9 +47,31 @@ EngineLink::EngineLink(ConnectionInfo info,
     : info_(std::move(info)),
       messages_(uuid, username, make_signer(info_), iopub_link),
       loop_(loop),
-      registration_(context_, SocketKind::dealer, {.identity = uuid, .linger_ms = linger_ms}),
-      queues_(loop, {}, log),
-      registration_source_(loop_, registration_) {}
+      queues_(loop, queue_options(), log) {
+  open_registration();
+}
+
+void EngineLink::open_registration() {
+  registration_source_.reset();
+  registration_.emplace(
+      context_, SocketKind::dealer,
+      SocketOptions{
+          .identity = messages_.uuid(), .dead_after_ms = dead_after_ms, .linger_ms = linger_ms});
+  registration_source_.emplace(loop_, *registration_);
+}
+
+Result<void> EngineLink::connect_registration() {
+  return registration_->connect(registration_url());
+}
+
+void EngineLink::renew_hub_sockets() {
+  open_registration();
+  // The addresses were good before.
+  [[maybe_unused]] const auto registration = connect_registration();
+  if (is_connected()) {
+    [[maybe_unused]] const auto heart = connect_heart();
+  }
+}
 
 EngineLink::~EngineLink() {
   queues_.linger(linger);
@@ -50,13 +85,24 @@ std::string EngineLink::registration_url() const {
   return url(info_.registration);
 }
 
+bool EngineLink::came_back() {
+  const auto changes = queues_.take_changes();
+  const bool mux = std::ranges::any_of(
+      changes, [](const auto& change) { return change.up && change.name == mux_link; });
+  return mux && std::exchange(was_up_, true);
+}
+
+bool EngineLink::is_up() const {
+  return queues_.is_up(mux_link);
+}
+
 Result<void> EngineLink::connect(EngineId id) {
-  messages_.set_id(id);
+  set_id(id);
   const std::string& uuid = messages_.uuid();
-  const auto shell = [&](const char* name, int port) {
-    return queues_.connect(ZmtpConnector::Kind::router, name, url(port), uuid);
+  const auto shell = [&](std::string_view name, int port) {
+    return queues_.connect(ZmtpConnector::Kind::router, std::string(name), url(port), uuid);
   };
-  IPF_TRY(shell("mux", info_.mux));
+  IPF_TRY(shell(mux_link, info_.mux));
   if (info_.task != 0) {
     IPF_TRY(shell("task", info_.task));
   }
@@ -67,9 +113,17 @@ Result<void> EngineLink::connect(EngineId id) {
   IPF_TRY(queues_.connect(ZmtpConnector::Kind::router, std::string(control_link),
                           url(info_.control), uuid));
   IPF_TRY(queues_.connect(ZmtpConnector::Kind::pub, std::string(iopub_link), url(info_.iopub)));
-  pong_.emplace(context_, SocketKind::dealer, SocketOptions{.identity = uuid, .linger_ms = 0});
+  return connect_heart();
+}
+
+Result<void> EngineLink::connect_heart() {
+  ping_source_.reset();
+  pong_.emplace(
+      context_, SocketKind::dealer,
+      SocketOptions{.identity = messages_.uuid(), .dead_after_ms = dead_after_ms, .linger_ms = 0});
   IPF_TRY(pong_->connect(url(info_.hb_pong)));
-  ping_.emplace(context_, SocketKind::sub, SocketOptions{.linger_ms = 0});
+  ping_.emplace(context_, SocketKind::sub,
+                SocketOptions{.dead_after_ms = dead_after_ms, .linger_ms = 0});
   ping_->subscribe_all();
   ping_source_.emplace(loop_, *ping_);
   return ping_->connect(url(info_.hb_ping));
@@ -85,13 +139,13 @@ std::optional<EngineLink::Received> EngineLink::receive() {
 }
 
 bool EngineLink::pending() const {
-  return queues_.readable() || registration_source_.pending() ||
+  return queues_.readable() || registration_source_->pending() ||
          (ping_source_ && ping_source_->pending());
 }
 
 void EngineLink::tell_hub(std::string_view type, std::string_view content) {
-  registration_.send(messages_.plain(type, content));
-  registration_source_.touched();
+  registration_->send(messages_.plain(type, content));
+  registration_source_->touched();
 }
 
 void EngineLink::publish_status(std::string_view parent, std::string_view state) {

@@ -45,14 +45,23 @@ class EngineLink {
   /// Opens all other sockets; from now on publish and reply work. Fails for a malformed address.
   Result<void> connect(EngineId id);
 
+  /// The id of this engine, for messages that are made before connect().
+  void set_id(EngineId id) { messages_.set_id(id); }
+  [[nodiscard]] bool is_connected() const { return ping_.has_value(); }
+  /// Makes the sockets for registration and heartbeats again.
+  void renew_hub_sockets();
+  /// True once for each time that the connection to the controller was lost and is there again.
+  bool came_back();
+  [[nodiscard]] bool is_up() const;
+
   [[nodiscard]] const ConnectionInfo& connection() const { return info_; }
   [[nodiscard]] const Signer& signer() const { return messages_.signer(); }
   [[nodiscard]] const EngineIdentity& identity() const { return messages_.identity(); }
   [[nodiscard]] std::string registration_url() const;
   /// Fails for a malformed address.
-  Result<void> connect_registration() { return registration_.connect(registration_url()); }
+  Result<void> connect_registration();
   /// A message of the hub.
-  std::optional<Frames> receive_registration() { return registration_source_.receive(); }
+  std::optional<Frames> receive_registration() { return registration_source_->receive(); }
   /// Nothing before connect().
   std::optional<Frames> receive_ping() {
     return ping_source_ ? ping_source_->receive() : std::nullopt;
@@ -82,18 +91,21 @@ class EngineLink {
 
  private:
   [[nodiscard]] std::string url(int port) const;
+  void open_registration();
+  Result<void> connect_heart();
 
   ConnectionInfo info_;
   EngineMessages messages_;
 
   IoLoop& loop_;
   NetContext context_{};  // before its sockets
-  Socket registration_;
+  std::optional<Socket> registration_{};
   ZmtpConnector queues_;
   std::optional<Socket> ping_{};
   std::optional<Socket> pong_{};
-  LoopReceiver registration_source_;
+  std::optional<LoopReceiver> registration_source_{};
   std::optional<LoopReceiver> ping_source_{};
+  bool was_up_{};
 
   std::vector<std::string_view> identities_{};  // of the reply that is sent again
 };

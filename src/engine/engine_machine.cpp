@@ -54,8 +54,8 @@ void EngineMachine::step(TimePoint now, const Event& event, Actions& actions) {
 }
 
 TimePoint EngineMachine::next_deadline() const {
-  TimePoint next =
-      std::min({registration_deadline_, registration_note_, ping_deadline_, stop_deadline_});
+  TimePoint next = std::min(
+      {registration_deadline_, registration_note_, ping_deadline_, ask_again_, stop_deadline_});
   for (const auto& signal : signals_) {
     next = std::min(next, signal.due);
   }
@@ -77,6 +77,19 @@ void EngineMachine::on_event(const EngineStarted& /*event*/) {
 }
 
 void EngineMachine::on_event(const RegistrationAccepted& event) {
+  if (asking_ && id_ && phase_ != Phase::stopping) {
+    if (*id_ != event.id) {
+      note(LogLevel::warning,
+           "the controller gave this engine another id: " + std::to_string(event.id.value) +
+               ", not " + std::to_string(id_->value));
+    }
+    id_ = event.id;
+    ping_interval_ = event.ping_period + ping_slack;
+    ping_deadline_ = now_ + ping_interval_;
+    on_known_again(event.id);
+    act(ConnectSockets{.id = event.id});
+    return;
+  }
   if (phase_ != Phase::registering) {
     note(LogLevel::warning, "ignored a registration reply that nobody waited for");
     return;
@@ -84,6 +97,7 @@ void EngineMachine::on_event(const RegistrationAccepted& event) {
   ping_interval_ = event.ping_period + ping_slack;
   registration_deadline_ = TimePoint::never();
   registration_note_ = TimePoint::never();
+  last_ping_ = now_;
   ping_deadline_ = now_ + ping_interval_;
   join(event.id);
 }
@@ -105,6 +119,15 @@ void EngineMachine::join(EngineId id) {
 }
 
 void EngineMachine::on_event(const RegistrationRefused& event) {
+  if (asking_ && id_ && phase_ != Phase::stopping) {
+    if (event.known) {
+      on_known_again(*id_);
+      act(ConnectSockets{.id = *id_});
+    } else {
+      note(LogLevel::warning, "the controller refuses this engine: " + event.reason);
+    }
+    return;
+  }
   if (phase_ != Phase::registering) {
     note(LogLevel::warning, "ignored a registration reply that nobody waited for");
     return;
@@ -114,6 +137,11 @@ void EngineMachine::on_event(const RegistrationRefused& event) {
 }
 
 void EngineMachine::on_event(const ConnectionReplaced& /*event*/) {
+  if (id_ && phase_ != Phase::stopping) {
+    note(LogLevel::info, "the connection file has changed; going to the new controller");
+    register_again(false);
+    return;
+  }
   if (phase_ != Phase::registering) {
     return;
   }
@@ -176,7 +204,12 @@ void EngineMachine::on_event(const PingArrived& /*event*/) {
   }
   missed_pings_ = 0;
   ping_deadline_ = now_ + ping_interval_;
-  if (phase_ != Phase::serving) {
+  if (now_ - last_ping_ > silence_max() && !asking_) {
+    begin_silence();
+    register_again(false);
+  }
+  last_ping_ = now_;
+  if (phase_ != Phase::serving || holds_pings()) {
     return;
   }
   act(AnswerPing{});
@@ -188,6 +221,16 @@ void EngineMachine::on_event(const PingArrived& /*event*/) {
 
 void EngineMachine::check_heart() {
   if (now_ < ping_deadline_ || phase_ == Phase::stopping) {
+    return;
+  }
+  if (const Duration late = now_ - ping_deadline_;
+      late > ping_interval_ && lost_since_ != TimePoint::never()) {
+    lost_since_ = lost_since_ + late;  // this process was stopped
+  }
+  if (now_ - last_ping_ > silence_max()) {
+    begin_silence();
+  }
+  if (lost_for_good()) {
     return;
   }
   // Counted from now: a machine that slept for hours has missed one ping, not thousands.
@@ -427,6 +470,7 @@ void EngineMachine::stop(int status, bool restart) {
   registration_deadline_ = TimePoint::never();
   registration_note_ = TimePoint::never();
   ping_deadline_ = TimePoint::never();
+  ask_again_ = TimePoint::never();
   stop_deadline_ = now_ + options_.stop_grace;
   queue_.clear();
   clears_.clear();
@@ -450,6 +494,7 @@ void EngineMachine::on_event(const TimePassed& /*event*/) {
     return;
   }
   check_registration();
+  ask_again_when_due();
   check_heart();
 }
 

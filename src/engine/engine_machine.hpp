@@ -15,7 +15,9 @@ namespace ipf::engine {
 struct MachineOptions {
   Duration registration_timeout{std::chrono::seconds(60)};
   /// Pings that may be missed in a row before the controller is given up; 0: any number.
-  int missed_pings_max{50};
+  int missed_pings_max{};
+  /// Time without a ping after which the controller is given up; 0: never.
+  Duration reconnect_timeout{std::chrono::minutes(10)};
   /// Time for running code to end after a shutdown; then the process ends without it.
   Duration stop_grace{std::chrono::milliseconds(700)};
   /// Time for a reply to leave before the signal that may end the process.
@@ -42,6 +44,9 @@ struct MachineOptions {
 /// runs. Ids to abort that are not in the queue are remembered, the last `abort_ids_max` of them,
 /// for a request that arrives later.
 ///
+/// An engine that hears no ping goes on working, keeps its replies and waits; when the connection
+/// or the pings come back it registers again, under its uuid and id. "Known" is a good answer, too.
+///
 /// Owned by the reactor's thread. Behaviour: protocol.md 4.1, 4.2, 4.8, 8.
 class EngineMachine {
  public:
@@ -55,6 +60,12 @@ class EngineMachine {
 
   [[nodiscard]] std::size_t queued() const { return queue_.size(); }
   [[nodiscard]] bool busy() const { return running_.has_value(); }
+  /// Empty before the first registration.
+  [[nodiscard]] std::optional<EngineId> id() const { return id_; }
+  /// No controller answers at the moment.
+  [[nodiscard]] bool misses_controller() const {
+    return phase_ == Phase::registering || lost_since_ != TimePoint::never();
+  }
   [[nodiscard]] bool left() const { return phase_ == Phase::left; }
 
  private:
@@ -87,6 +98,7 @@ class EngineMachine {
   void on_event(const RegistrationAccepted& event);
   void on_event(const RegistrationRefused& event);
   void on_event(const ConnectionReplaced& event);
+  void on_event(const ConnectionCameBack& event);
   void on_event(const ShellStarted& event);
   void on_event(const ShellFailed& event);
   void on_event(const PythonStopped& event);
@@ -132,6 +144,15 @@ class EngineMachine {
   void check_heart();
   void raise_due_signals();
 
+  // engine_machine_reconnect.cpp
+  [[nodiscard]] Duration silence_max() const;
+  void register_again(bool new_sockets);
+  void on_known_again(EngineId id);
+  void begin_silence();
+  bool lost_for_good();
+  void ask_again_when_due();
+  [[nodiscard]] bool holds_pings() const;
+
   MachineOptions options_;
   Phase phase_{Phase::created};
   std::optional<EngineId> id_{};
@@ -156,6 +177,12 @@ class EngineMachine {
   TimePoint ping_deadline_{TimePoint::never()};
   int missed_pings_{};
   bool first_ping_answered_{};
+  TimePoint last_ping_{};
+  TimePoint lost_since_{TimePoint::never()};  ///< the last ping before a silence
+  bool asking_{};                             ///< a registration of a known engine is under way
+  TimePoint asked_since_{};
+  TimePoint ask_again_{TimePoint::never()};
+  Duration ask_distance_{std::chrono::seconds(1)};
   TimePoint stop_deadline_{TimePoint::never()};
   int exit_status_{};
 

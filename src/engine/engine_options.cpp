@@ -41,6 +41,7 @@ struct Raw {
   double timeout_seconds{60};
   double wait_seconds{60};
   std::size_t output_mib{OutputAllowance::default_bytes_max >> 20U};
+  double reconnect_seconds{600};
   std::string log_level{};
   std::string keyfile{};
   std::string key{};
@@ -74,8 +75,11 @@ void add_connection_options(CLI::App& app, Raw& raw) {
                  "Seconds to wait for the connection file (60)")
       ->check(CLI::Range(0.0, 86400.0));
   app.add_option("--max-heartbeat-misses", options.missed_pings_max,
-                 "Pings in a row that may be missed before the controller is given up; 0: any (50)")
+                 "Pings in a row that may be missed before the controller is given up; 0: any (0)")
       ->check(CLI::Range(0, 1'000'000));
+  app.add_option("--reconnect-timeout", raw.reconnect_seconds,
+                 "Seconds to wait for a controller that was lost; 0: for ever (600)")
+      ->check(CLI::Range(0.0, 1e8));
   app.add_option("--ident", options.ident, "Identity of the engine (default: random)");
   app.add_option("--id", raw.id, "Wanted engine id; another one is given when it is taken")
       ->check(CLI::Range(0, 2'000'000'000));
@@ -93,6 +97,15 @@ void add_life_options(CLI::App& app, Raw& raw) {
       ->check(CLI::Range(0, 1'000'000));
   app.add_option("--memory-limit", raw.memory_limit,
                  "Memory of the engine and what it starts, e.g. 4G; an engine over it is ended");
+  app.add_option("--preload", options.preload,
+                 "With --fork-server: packages to import once for all engines, e.g. numpy,pandas")
+      ->delimiter(',');
+  app.add_option("--fork-server", options.fork_server,
+                 "Be the process that engines with --fork-from=NAME are forked from (ipcluster "
+                 "starts it)")
+      ->type_name("NAME");
+  app.add_option("--fork-from", options.fork_from, "Have the engine forked by this fork server")
+      ->type_name("NAME");
 }
 
 void add_options(CLI::App& app, Raw& raw) {
@@ -334,6 +347,7 @@ std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
   options.profile = with_environment(options.profile);
   options.registration_timeout = to_duration(raw.timeout_seconds);
   options.wait_for_file = to_duration(raw.wait_seconds);
+  options.reconnect_timeout = to_duration(raw.reconnect_seconds);
   if (raw.id >= 0) {
     options.wanted_id = EngineId{raw.id};
   }

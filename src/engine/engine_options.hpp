@@ -33,7 +33,8 @@ struct EngineOptions {
   std::optional<EngineId> wanted_id{};
   Duration registration_timeout{std::chrono::seconds(60)};
   Duration wait_for_file{std::chrono::seconds(60)};
-  int missed_pings_max{50};
+  int missed_pings_max{};
+  Duration reconnect_timeout{};
   bool with_nanny{true};
   RestartMode restart{RestartMode::never};
   int restart_limit{5};          ///< in a minute
@@ -47,6 +48,9 @@ struct EngineOptions {
   std::map<std::string, double, std::less<>> resources{};
   std::string work_dir{};
   std::size_t output_bytes_max{OutputAllowance::default_bytes_max};  ///< of one request; 0: any
+  std::string fork_from{};    ///< name of the fork server that makes the engine process
+  std::string fork_server{};  ///< be one, under this name
+  std::vector<std::string> preload{};
   LogLevel log_level{LogLevel::info};
   bool log_level_given{};
   bool log_to_file{};

@@ -171,14 +171,16 @@ void EngineReactor::watch_outside(TimePoint now) {
     frontend_waiting_.reset();
     feed(TerminationRequested{.reason = "the process that started this kernel is gone"});
   }
+  if (link_ && link_->came_back()) {
+    feed(ConnectionCameBack{});
+  }
   if (now < watch_due_) {
     return;
   }
-  if (options_.watch == nullptr || connected_) {
-    watch_due_ = TimePoint::never();
+  watch_due_ = now + watch_interval;
+  if (options_.watch == nullptr || !(machine_.misses_controller() || !link_->is_up())) {
     return;
   }
-  watch_due_ = now + watch_interval;
   if (auto info = options_.watch->changed()) {
     options_.connection = std::move(*info);
     open_link();
@@ -216,8 +218,12 @@ void EngineReactor::tell_nanny(const std::string& line) {
 
 void EngineReactor::open_link() {
   link_.reset();
+  connected_ = false;
   link_ = std::make_unique<EngineLink>(options_.connection, options_.uuid, options_.username, loop_,
                                        log_);
+  if (machine_.id()) {
+    link_->set_id(*machine_.id());
+  }
   if (const auto connected = link_->connect_registration(); !connected) {
     log_.error(connected.error().message);
   }
@@ -240,8 +246,10 @@ void EngineReactor::receive_registration() {
   }
   const auto id = content->find("id");
   if (string_or(*content, "status") != "ok" || id == content->end() || !id->is_number_integer()) {
-    feed(RegistrationRefused{
-        .reason = printable(string_or(*content, "evalue", "it gave no reason"), 500)});
+    const std::string reason = string_or(*content, "evalue", "it gave no reason");
+    feed(RegistrationRefused{.reason = printable(reason, 500),
+                             .known = reason.find(options_.uuid) != std::string::npos &&
+                                      reason.find("in use") != std::string::npos});
     return;
   }
   if (options_.ports_from_reply) {
@@ -298,6 +306,7 @@ void EngineReactor::on_replay(Channel channel, const Message& message) {
       header && channel == Channel::shell ? sent_replies_.find(header->msg_id) : nullptr;
   if (reply != nullptr) {
     link_->reply_again(message, *reply);
+    link_->publish_status(message.header(), "idle");  // it may have been lost with the reply
   } else {
     report_rejected({ErrorCode::replayed, "message seen before"});
   }
@@ -462,10 +471,13 @@ EngineReactor::Pending& EngineReactor::pending(RequestToken token) {
   return found->second;
 }
 
-void EngineReactor::perform(const SendRegistration& /*action*/) {
+void EngineReactor::perform(const SendRegistration& action) {
+  if (action.new_sockets) {
+    link_->renew_hub_sockets();
+  }
   Json content{{"uuid", options_.uuid}};
-  if (options_.wanted_id) {
-    content["id"] = options_.wanted_id->value;
+  if (const auto wanted = machine_.id() ? machine_.id() : options_.wanted_id) {
+    content["id"] = wanted->value;
   }
   if (!options_.resources.empty()) {
     content["ipyfleet"]["resources"] = options_.resources;
@@ -480,7 +492,9 @@ void EngineReactor::perform(const ConnectSockets& action) {
                  std::to_string(action.id.value));
   }
   if (link_) {
-    if (const auto connected = link_->connect(action.id); !connected) {
+    if (link_->is_connected()) {
+      link_->set_id(action.id);
+    } else if (const auto connected = link_->connect(action.id); !connected) {
       log_.error(connected.error().message);
     }
     tell_nanny(registered_line({.uuid = options_.uuid,

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <poll.h>
 #include <string>
 #include <sys/prctl.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -34,6 +36,10 @@ constexpr Duration kill_after = std::chrono::milliseconds(3000);
 constexpr Duration last_word_time = std::chrono::milliseconds(500);
 constexpr Duration memory_check_interval = std::chrono::milliseconds(100);
 constexpr Duration no_pidfd_interval = std::chrono::milliseconds(100);
+constexpr Duration fork_server_patience = std::chrono::seconds(5);
+/// From the end of a forked engine to the server's word about it.
+constexpr Duration end_word_time = std::chrono::milliseconds(500);
+constexpr int unknown_status = 1 << 8;  // as waitpid() tells exit(1)
 constexpr Duration second_interrupt_within = std::chrono::seconds(2);
 
 std::string mebibytes(std::uint64_t bytes) {
@@ -74,7 +80,16 @@ class Nanny {
         signal_fd_(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)),
         mask_before_(mask_before),
         capture_(capture),
-        log_(log) {}
+        log_(log) {
+    if (!options.fork_from.empty()) {
+      auto forks = ForkClient::connect(options.fork_from, fork_server_patience);
+      if (forks) {
+        forks_.emplace(std::move(*forks));
+      } else {
+        log_.warning(forks.error().message + "; starting the engine from scratch");
+      }
+    }
+  }
 
   /// Returns in each engine process; fails only when the first one cannot be made.
   Result<EngineSeat> run() {
@@ -107,6 +122,10 @@ class Nanny {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0) {
       return unexpected(ErrorCode::io, "cannot make a socket pair: " + errno_text(errno));
     }
+    if (ask_fork_server(ends[1])) {
+      close(ends[1]);
+      return watch_started(ends[0]);
+    }
     const pid_t parent = getpid();
     child_ = fork();
     if (child_ < 0) {
@@ -118,12 +137,49 @@ class Nanny {
     if (child_ == 0) {
       close(ends[0]);
       close(signal_fd_);
+      forks_.reset();
       pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
       become_engine(parent);
       return EngineSeat{.link_fd = ends[1], .generation = generation_, .wanted_id = last_id_};
     }
     close(ends[1]);
-    link_fd_ = ends[0];
+    return watch_started(ends[0]);
+  }
+
+  /// True when there is an engine now, `child_`.
+  bool ask_fork_server(int link) {
+    forked_ = false;
+    if (!forks_ || !forks_->usable()) {
+      return false;
+    }
+    std::array<int, 4> pipes{-1, -1, -1, -1};
+    if (capture_) {
+      pipes = capture_->pipe_ends();
+    }
+    const ForkDescriptors descriptors{link,     STDOUT_FILENO, STDERR_FILENO, pipes[0],
+                                      pipes[1], pipes[2],      pipes[3]};
+    if (std::ranges::find(descriptors, -1) != descriptors.end()) {
+      return false;
+    }
+    std::error_code failure;
+    const auto pid = forks_->start({.arguments = options_.start.arguments,
+                                    .environment = options_.start.environment,
+                                    .work_dir = std::filesystem::current_path(failure).string(),
+                                    .file = options_.file,
+                                    .generation = generation_,
+                                    .wanted_id = last_id_ ? last_id_->value : -1},
+                                   descriptors);
+    if (!pid) {
+      log_.warning(pid.error().message + "; starting the engine from scratch");
+      return false;
+    }
+    child_ = *pid;
+    forked_ = true;
+    return true;
+  }
+
+  EngineSeat watch_started(int link) {
+    link_fd_ = link;
     child_fd_ = static_cast<int>(syscall(SYS_pidfd_open, child_, 0));
     if (capture_) {
       capture_->only_watch();
@@ -138,8 +194,7 @@ class Nanny {
       wait_for_something();
       read_lines();
       forward_signals();
-      const pid_t ended = waitpid(child_, &status, WNOHANG);
-      if (ended == child_ || (ended < 0 && errno == ECHILD)) {
+      if (has_ended(status)) {
         return status;
       }
       const TimePoint now = steady_now();
@@ -153,6 +208,25 @@ class Nanny {
         check_memory(now);
       }
     }
+  }
+
+  bool has_ended(int& status) {
+    if (!forked_) {
+      const pid_t ended = waitpid(child_, &status, WNOHANG);
+      return ended == child_ || (ended < 0 && errno == ECHILD);
+    }
+    pollfd item{child_fd_, POLLIN, 0};
+    if (child_fd_ >= 0 && poll(&item, 1, 0) == 0) {
+      return false;
+    }
+    // Without pidfd_open (Linux before 5.3), or when it was gone by then, the server has to tell.
+    const Duration patience = child_fd_ >= 0 ? end_word_time : Duration{};
+    if (const auto told = forks_->end_of(child_, patience)) {
+      status = *told;
+      return true;
+    }
+    status = unknown_status;
+    return child_fd_ >= 0 || !forks_->usable();
   }
 
   void wait_for_something() {
@@ -322,6 +396,7 @@ class Nanny {
   }
 
   NannyOptions options_;
+  std::optional<ForkClient> forks_{};
   RestartPolicy policy_;
   int signal_fd_;
   sigset_t mask_before_;
@@ -330,6 +405,7 @@ class Nanny {
 
   // Of the engine that runs:
   pid_t child_{-1};
+  bool forked_{};  ///< by the fork server: no child of this process
   int link_fd_{-1};
   int child_fd_{-1};
   LineBuffer lines_{};

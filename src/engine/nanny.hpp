@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "core/ids.hpp"
 #include "core/log.hpp"
 #include "core/result.hpp"
+#include "engine/fork_client.hpp"
 #include "engine/output_capture.hpp"
 #include "engine/restart_policy.hpp"
 
@@ -15,6 +17,9 @@ namespace ipf::engine {
 struct NannyOptions {
   RestartOptions restart{};
   std::uint64_t memory_limit{};  ///< bytes that an engine and what it started may use; 0: any
+  std::string fork_from{};       ///< name of the fork server that makes the engines; empty: none
+  ProcessStart start{};          ///< of this process, for the fork server
+  std::string file{};            ///< the connection file, absolute
 };
 
 /// What an engine process knows of its nanny and of its predecessors.
@@ -35,6 +40,9 @@ struct EngineSeat {
 /// within two seconds stops the engine. After SIGTERM the engine has a few seconds, then it is
 /// killed. When the nanny is killed, the engine gets SIGTERM. An engine that uses more memory than
 /// allowed is told to end, with a last word for the request that runs, and killed if it does not.
+///
+/// With a fork server the engine is made by that and not by a fork of this process, unless the
+/// server is gone; then the call returns only in engines that were made here.
 ///
 /// Must be called before the process has a second thread.
 ///

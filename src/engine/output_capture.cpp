@@ -57,6 +57,21 @@ Result<std::unique_ptr<OutputCapture>> OutputCapture::create() {
   return capture;
 }
 
+std::array<int, 4> OutputCapture::pipe_ends() const {
+  return {caught_[0].read_end, caught_[0].write_end, caught_[1].read_end, caught_[1].write_end};
+}
+
+std::unique_ptr<OutputCapture> OutputCapture::adopt(const std::array<int, 4>& pipe_ends) {
+  std::unique_ptr<OutputCapture> capture(new OutputCapture());
+  for (std::size_t i = 0; i < streams; ++i) {
+    Caught& caught = capture->caught_[i];
+    caught.original = fcntl(descriptor_of(i), F_DUPFD_CLOEXEC, descriptor_of(streams));
+    caught.read_end = pipe_ends[2 * i];
+    caught.write_end = pipe_ends[2 * i + 1];
+  }
+  return capture;
+}
+
 void OutputCapture::redirect() {
   for (std::size_t i = 0; i < streams; ++i) {
     dup2(caught_[i].write_end, descriptor_of(i));

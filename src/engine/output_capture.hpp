@@ -26,6 +26,11 @@ class OutputCapture {
   OutputCapture& operator=(const OutputCapture&) = delete;
   ~OutputCapture();
 
+  /// The read and write ends of both pipes, in the order of adopt().
+  [[nodiscard]] std::array<int, 4> pipe_ends() const;
+  /// The same in a process that got the descriptors from another one; what descriptors 1 and 2 are
+  /// at the moment is where the caught bytes are copied.
+  static std::unique_ptr<OutputCapture> adopt(const std::array<int, 4>& pipe_ends);
   /// From now on descriptors 1 and 2 of this process are caught.
   void redirect();
   /// From now on nothing is copied: the original is a terminal that shows the messages anyway.

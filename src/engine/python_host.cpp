@@ -15,6 +15,7 @@
 
 #include "engine/control_answerer.hpp"
 #include "engine/frame_view.hpp"
+#include "engine/python_start.hpp"
 #include "engine/reply_texts.hpp"
 #include "engine/shell_bridge.hpp"
 #include "engine/termination_signal.hpp"
@@ -320,40 +321,11 @@ void report_start_failure(const py::error_already_set& failure, Log& log) {
   }
 }
 
-bool check(const PyStatus& status, Log& log) {
-  if (PyStatus_Exception(status) == 0) {
-    return true;
-  }
-  log.error(std::string("Python cannot be started: ") +
-            (status.err_msg == nullptr ? "unknown reason" : status.err_msg));
-  return false;
-}
-
 }  // namespace
 
-bool PythonHost::start_interpreter() {
-  // Shells start background jobs (`ipengine &` in a script) with SIGINT ignored, and then Python
-  // would not install its handler: interrupts by clients would do nothing.
-  std::signal(SIGINT, SIG_DFL);
-  PyConfig config;
-  PyConfig_InitPythonConfig(&config);
-  config.parse_argv = 0;
-  // Both: without them sys.executable would be this program, and code that starts a Python by it
-  // would start engines without end.
-  const std::string executable = options_.executable.string();
-  bool good =
-      check(PyConfig_SetBytesString(&config, &config.program_name, executable.c_str()), log_) &&
-      check(PyConfig_SetBytesString(&config, &config.executable, executable.c_str()), log_);
-  std::string empty;
-  std::array<char*, 1> argv{empty.data()};
-  good = good && check(PyConfig_SetBytesArgv(&config, argv.size(), argv.data()), log_) &&
-         check(Py_InitializeFromConfig(&config), log_);
-  PyConfig_Clear(&config);
-  return good;
-}
-
 void PythonHost::run() {
-  if (!start_interpreter()) {
+  // A fork of the fork server has a running Python.
+  if (Py_IsInitialized() == 0 && !start_interpreter(options_.executable, log_)) {
     channels_.outputs.push(ShellBroken{});
     channels_.outputs.push(MainThreadDone{});
     return;

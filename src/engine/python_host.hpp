@@ -47,7 +47,6 @@ class PythonHost {
 
  private:
   class ShellRunner;
-  bool start_interpreter();
   void run_engine(std::unique_ptr<ShellRunner>& runner);
 
   PythonOptions options_;

@@ -126,7 +126,9 @@ Result<void> Cluster::prepare() {
                               .command = options_.engine_command,
                               .args = options_.engine_args,
                               .work_dir = {},
-                              .set_id = set_id_};
+                              .set_id = set_id_,
+                              .fork_server = options_.fork_server,
+                              .fork_server_args = options_.fork_server_args};
   auto controller_launcher =
       make_controller_launcher(options_.controller_launcher, std::move(controller));
   if (!controller_launcher) {

@@ -96,6 +96,17 @@ void add_start(CLI::App& app, Raw& raw) {
   start->add_option("--engines", raw.start.engine_launcher, "How engines are started (local)");
   start->add_option("--controller", raw.start.controller_launcher,
                     "How the controller is started (local)");
+  start
+      ->add_option("--restart", raw.start.restart,
+                   "on-failure: a crashed engine is started again under its id; or never "
+                   "(on-failure)")
+      ->check(CLI::IsMember({"never", "on-failure"}));
+  start->add_option("--memory-limit", raw.start.memory_limit,
+                    "Memory of an engine and what it starts, e.g. 4G");
+  start->add_option("--preload", raw.start.preload,
+                    "Packages that all engines are to find imported, e.g. numpy,pandas");
+  start->add_flag("--no-fork", raw.start.no_fork,
+                  "Start each engine from scratch, not as a fork of one process");
   start->add_flag("--daemonize", raw.start.daemonize, "Run in the background");
   start->add_option("--ip", raw.start.ip, "Address the controller listens on, e.g. 0.0.0.0 or *");
   start->add_option("--location", raw.start.location, "Host name or address of the controller");

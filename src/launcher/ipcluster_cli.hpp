@@ -30,6 +30,10 @@ struct StartCommand {
   std::string work_dir{};
   double delay_seconds{};
   double engine_timeout_seconds{60};
+  std::string restart{"on-failure"};
+  std::string memory_limit{};
+  std::string preload{};
+  bool no_fork{};
   bool daemonize{};
   bool clean_logs{};
 };

@@ -160,6 +160,16 @@ Result<ClusterOptions> cluster_options(const StartCommand& command, const Profil
       .delay = from_seconds(command.delay_seconds),
       .engine_timeout = from_seconds(command.engine_timeout_seconds),
       .all_or_nothing = command.daemonize};
+  if (command.engine_command.empty()) {  // another program may not know these options
+    out.engine_args = {"--restart=" + command.restart};
+    if (!command.memory_limit.empty()) {
+      out.engine_args.push_back("--memory-limit=" + command.memory_limit);
+    }
+    out.fork_server = !command.no_fork;
+    if (!command.preload.empty()) {
+      out.fork_server_args.push_back("--preload=" + command.preload);
+    }
+  }
   if (!command.work_dir.empty() && chdir(command.work_dir.c_str()) != 0) {
     return unexpected(ErrorCode::io,
                       "cannot enter the directory " + command.work_dir + ": " + errno_text(errno));

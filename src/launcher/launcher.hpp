@@ -22,6 +22,9 @@ struct LaunchOptions {
   std::vector<std::string> args{};     ///< what the user added
   std::filesystem::path work_dir{};    ///< empty: the current one
   std::string set_id{};                ///< name of the engine set; unused for a controller
+  /// Engines of a local set are forked from one process that has loaded Python once.
+  bool fork_server{};
+  std::vector<std::string> fork_server_args{};
 };
 
 /// One started program has ended.

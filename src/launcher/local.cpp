@@ -7,6 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/text.hpp"
+
 namespace ipf {
 
 namespace {
@@ -110,14 +112,30 @@ std::vector<std::filesystem::path> LocalControllerLauncher::output_files() const
   return {output_file_};
 }
 
-std::filesystem::path LocalEngineSetLauncher::output_file(std::size_t index) const {
-  return options_.paths.log() / ("ipengine-" + options_.paths.cluster_id + "-" + options_.set_id +
-                                 "-" + std::to_string(index) + ".log");
+std::filesystem::path LocalEngineSetLauncher::output_file(const std::string& index) const {
+  return options_.paths.log() /
+         ("ipengine-" + options_.paths.cluster_id + "-" + options_.set_id + "-" + index + ".log");
+}
+
+void LocalEngineSetLauncher::start_fork_server() {
+  constexpr std::size_t name_bytes = 16;
+  const std::string name = "ipyfleet-forks-" + random_hex(name_bytes);
+  LaunchOptions server = options_;
+  server.args = options_.fork_server_args;
+  server.args.push_back("--fork-server=" + name);
+  Result<Process> process = spawn(server, output_file("fork-server"));
+  if (process) {  // else: engines start without it
+    fork_server_ = std::move(*process);
+    options_.args.push_back("--fork-from=" + name);
+  }
 }
 
 Result<void> LocalEngineSetLauncher::start(int engines) {
+  if (options_.fork_server && engines > 1) {
+    start_fork_server();
+  }
   for (int i = 0; i < engines; ++i) {
-    const auto file = output_file(static_cast<std::size_t>(i));
+    const auto file = output_file(std::to_string(i));
     Result<Process> process = spawn(options_, file);
     if (!process) {
       return unexpected(process.error());
@@ -136,6 +154,9 @@ void LocalEngineSetLauncher::poll(std::vector<LaunchExit>& ended) {
 }
 
 bool LocalEngineSetLauncher::running() {
+  if (fork_server_ && !fork_server_->poll()) {
+    return true;
+  }
   return std::ranges::any_of(engines_,
                              [](Engine& engine) { return engine.process.group_running(); });
 }
@@ -149,6 +170,9 @@ void LocalEngineSetLauncher::signal(int number) {
 void LocalEngineSetLauncher::stop(StopLevel level) {
   for (Engine& engine : engines_) {
     stop_process(engine.process, level);
+  }
+  if (fork_server_) {  // after SIGTERM it waits for the nannies to end
+    stop_process(*fork_server_, level);
   }
 }
 
@@ -167,6 +191,9 @@ LauncherState LocalEngineSetLauncher::state() const {
     engines[std::to_string(i)] = std::move(state);
     out.processes.push_back({engine.process.pid(), engine.process.start_ticks()});
   }
+  if (fork_server_ && !engines.empty()) {
+    out.processes.push_back({fork_server_->pid(), fork_server_->start_ticks()});
+  }
   if (!engines.empty()) {
     out.engines = static_cast<int>(engines.size());
     json state = base_state(options_);
@@ -182,6 +209,9 @@ std::vector<std::filesystem::path> LocalEngineSetLauncher::output_files() const 
   std::vector<std::filesystem::path> out;
   for (const Engine& engine : engines_) {
     out.push_back(engine.output_file);
+  }
+  if (fork_server_) {
+    out.push_back(output_file("fork-server"));
   }
   return out;
 }

@@ -31,7 +31,9 @@ class LocalControllerLauncher final : public ControllerLauncher {
   bool exit_reported_{};
 };
 
-/// Runs each engine as a child process of this one.
+/// Runs each engine as a child process of this one: its nanny. The engines themselves are started
+/// by their nannies, from scratch or by the set's fork server, a child of this process, too. It
+/// ends by itself behind the last nanny; without it nannies start engines from scratch.
 class LocalEngineSetLauncher final : public EngineSetLauncher {
  public:
   explicit LocalEngineSetLauncher(LaunchOptions options) : options_(std::move(options)) {}
@@ -51,10 +53,12 @@ class LocalEngineSetLauncher final : public EngineSetLauncher {
     std::filesystem::path output_file{};
     bool exit_reported{};
   };
-  [[nodiscard]] std::filesystem::path output_file(std::size_t index) const;
+  [[nodiscard]] std::filesystem::path output_file(const std::string& index) const;
+  void start_fork_server();
 
   LaunchOptions options_;
   std::vector<Engine> engines_{};
+  std::optional<Process> fork_server_{};
 };
 
 }  // namespace ipf

@@ -94,6 +94,13 @@ Socket::Socket(NetContext& context, SocketKind kind, const SocketOptions& option
   socket_->set(zmq::sockopt::sndhwm, options.send_hwm);
   socket_->set(zmq::sockopt::rcvhwm, 0);
   socket_->set(zmq::sockopt::linger, options.linger_ms);
+  if (options.dead_after_ms > 0) {
+    socket_->set(zmq::sockopt::heartbeat_ivl, options.dead_after_ms / 3);
+    socket_->set(zmq::sockopt::heartbeat_timeout, options.dead_after_ms);
+    constexpr int connect_timeout_ms = 1000;
+    socket_->set(zmq::sockopt::connect_timeout, connect_timeout_ms);
+    socket_->set(zmq::sockopt::reconnect_ivl_max, connect_timeout_ms);
+  }
   if (!options.identity.empty()) {
     socket_->set(zmq::sockopt::routing_id, options.identity);
   }

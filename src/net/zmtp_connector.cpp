@@ -170,6 +170,9 @@ bool ZmtpConnector::introduce(ZmtpConnection& connection) {
   link.held_bytes = 0;
   dirty_.push_back(&connection);
   changes_.push_back({.name = link.name, .up = true});
+  if (options_.probe_interval > Duration{} && probe_at_ == TimePoint::never()) {
+    probe_at_ = steady_now() + options_.probe_interval;
+  }
   return true;
 }
 
@@ -220,6 +223,7 @@ SendResult ZmtpConnector::send(std::span<const std::string_view> first,
 }
 
 void ZmtpConnector::check_deadlines(TimePoint now) {
+  probe(now);
   for (const auto& link : links_) {
     if (link->retry_at <= now) {
       open(*link);
@@ -229,8 +233,28 @@ void ZmtpConnector::check_deadlines(TimePoint now) {
   }
 }
 
+void ZmtpConnector::probe(TimePoint now) {
+  if (now < probe_at_ || links_.empty()) {
+    return;
+  }
+  probe_at_ = now + options_.probe_interval;
+  const Link& first = *links_.front();
+  if (!first.up) {
+    return;
+  }
+  if (first.connection->overdue(now)) {
+    for (const auto& link : links_) {
+      if (link->connection) {
+        drop(*link->connection, link->up ? "no sign of life from the other end" : "");
+      }
+    }
+    return;
+  }
+  first.connection->challenge(now + options_.proof_time);
+}
+
 TimePoint ZmtpConnector::next_deadline() const {
-  TimePoint next = TimePoint::never();
+  TimePoint next = probe_at_;
   for (const auto& link : links_) {
     next = std::min(next, link->retry_at);
     if (link->connection && !link->up) {

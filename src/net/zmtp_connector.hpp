@@ -47,6 +47,10 @@ class ZmtpConnector final : private ZmtpHost {
     Duration handshake_time{std::chrono::seconds(10)};
     Duration retry_first{std::chrono::milliseconds(50)};
     Duration retry_longest{std::chrono::seconds(2)};
+    /// The first link's peer is asked for a sign of life so often; if it gives none in `proof_time`
+    /// all links are made again: the network may swallow everything without a word. 0: never.
+    Duration probe_interval{};
+    Duration proof_time{std::chrono::seconds(6)};
   };
   enum class Kind { router, dealer, pub, sub };
 
@@ -108,6 +112,7 @@ class ZmtpConnector final : private ZmtpHost {
   void drop(ZmtpConnection& connection, std::string_view why) override;
   void open(Link& link);
   void try_again(Link& link);
+  void probe(TimePoint now);
   [[nodiscard]] Link* find(std::string_view name);
   [[nodiscard]] Link& link_of(const ZmtpConnection& connection);
 
@@ -115,6 +120,7 @@ class ZmtpConnector final : private ZmtpHost {
   Log& log_;
   std::vector<std::unique_ptr<Link>> links_;  ///< a handful: searched in order
   std::vector<Change> changes_;
+  TimePoint probe_at_{TimePoint::never()};
 };
 
 }  // namespace ipf

@@ -162,6 +162,9 @@ bool ZmtpRouter::introduce(ZmtpConnection& connection) {
     claims_.emplace(std::move(identity), &connection);
     return false;
   }
+  if (identity.front() != '\0' && named_.size() < introduced_max) {
+    named_.push_back(identity);
+  }
   connection.introduce(std::move(identity));
   if (options_.kind == Kind::sub && connection.queue({}, everything(connection.identity()), 1)) {
     dirty_.push_back(&connection);

@@ -92,6 +92,8 @@ class ZmtpRouter final : private ZmtpHost {
 
   /// Names that were given to peers without one since the last time it was asked, 10,000 at most.
   std::vector<std::string> take_introduced() { return std::exchange(introduced_, {}); }
+  /// Identities with which peers have come since the last time it was asked, 10,000 at most.
+  std::vector<std::string> take_named() { return std::exchange(named_, {}); }
   [[nodiscard]] bool has_peer(std::string_view identity) const {
     return by_identity_.contains(identity);
   }
@@ -134,6 +136,7 @@ class ZmtpRouter final : private ZmtpHost {
   std::uint32_t next_name_;
   std::vector<std::string> introduced_;
   Traffic traffic_;
+  std::vector<std::string> named_;
   TimePoint accept_again_{TimePoint::never()};
   TimePoint quiet_until_{};
 };

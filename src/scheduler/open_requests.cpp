@@ -1,5 +1,8 @@
 #include "scheduler/open_requests.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "core/check.hpp"
 
 namespace ipf {
@@ -12,7 +15,8 @@ std::uint64_t key_of(std::string_view msg_id) {
 
 OpenRequests::Opened OpenRequests::open(std::string_view msg_id,
                                         std::string_view engine,
-                                        std::size_t bytes) {
+                                        std::size_t bytes,
+                                        std::optional<Message> request_message) {
   const std::uint64_t key = key_of(msg_id);
   if (requests_.contains(key)) {
     return Opened::is_open;
@@ -29,7 +33,8 @@ OpenRequests::Opened OpenRequests::open(std::string_view msg_id,
              .bytes = bytes,
              .key = key,
              .previous = nullptr,
-             .next = holder->second.first};
+             .next = holder->second.first,
+             .message = std::move(request_message)};
   if (request.next != nullptr) {
     request.next->previous = &request;
   }
@@ -47,6 +52,19 @@ bool OpenRequests::close(std::string_view msg_id, std::string_view engine) {
   }
   remove(found);
   return true;
+}
+
+std::vector<Message> OpenRequests::of(std::string_view engine) const {
+  std::vector<Message> out;
+  if (const auto holder = engines_.find(engine); holder != engines_.end()) {
+    for (const Request* at = holder->second.first; at != nullptr; at = at->next) {
+      if (at->message) {
+        out.push_back(*at->message);
+      }
+    }
+  }
+  std::ranges::reverse(out);  // the list begins with the last one
+  return out;
 }
 
 bool OpenRequests::is_open(std::string_view msg_id) const {

@@ -2,9 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
+
+#include "protocol/message.hpp"
 
 namespace ipf {
 
@@ -28,9 +32,14 @@ class OpenRequests {
   OpenRequests(const OpenRequests&) = delete;
   OpenRequests& operator=(const OpenRequests&) = delete;
 
-  Opened open(std::string_view msg_id, std::string_view engine, std::size_t bytes);
+  Opened open(std::string_view msg_id,
+              std::string_view engine,
+              std::size_t bytes,
+              std::optional<Message> request = {});
   /// True when this engine had the request; it has been answered then.
   bool close(std::string_view msg_id, std::string_view engine);
+  /// What this engine has not answered.
+  [[nodiscard]] std::vector<Message> of(std::string_view engine) const;
   /// Whether any engine has it.
   [[nodiscard]] bool is_open(std::string_view msg_id) const;
   /// The engine is gone for good.
@@ -51,6 +60,7 @@ class OpenRequests {
     std::uint64_t key{};
     Request* previous{nullptr};
     Request* next{nullptr};
+    std::optional<Message> message{};
   };
   struct TextHash {
     using is_transparent = void;  // NOLINT(readability-identifier-naming): the name is std's

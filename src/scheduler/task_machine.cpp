@@ -48,6 +48,18 @@ std::uint32_t TaskMachine::load_of(std::string_view engine_uuid) const {
   return found == slots_.end() ? 0 : engines_[found->second].load.load;
 }
 
+std::vector<SentTask> TaskMachine::unanswered_at(std::string_view engine_uuid) const {
+  std::vector<SentTask> out;
+  const auto found = slots_.find(engine_key(engine_uuid));
+  const Task* task = found == slots_.end() ? nullptr : engines_[found->second].oldest;
+  for (; task != nullptr; task = task->newer) {
+    if (task->request) {
+      out.push_back({.msg_id = task->msg_id, .request = *task->request});
+    }
+  }
+  return out;
+}
+
 /// The lowest bit is left to FinishedTasks; 0 means no engine.
 EngineKey TaskMachine::engine_key(std::string_view uuid) const {
   const EngineKey key = key_of(uuid, key_seed_) & ~EngineKey{1};

@@ -50,6 +50,12 @@ struct TaskExplanation {
   std::string reason{};  ///< a sentence for the user
 };
 
+/// A task that an engine has.
+struct SentTask {
+  std::string msg_id{};
+  Message request;
+};
+
 /// Places load-balanced tasks on engines (protocol.md 5). Pure: no socket, clock or thread; one
 /// thread calls step(). How it works, with examples: docs/internals/task-machine.md.
 ///
@@ -86,6 +92,8 @@ class TaskMachine {
   void check_invariants() const;
   /// Looks at all engines: for people, not for programs in a loop.
   [[nodiscard]] TaskExplanation explain(TimePoint now, std::string_view msg_id) const;
+  /// What the engine has been sent and has not answered, oldest first.
+  [[nodiscard]] std::vector<SentTask> unanswered_at(std::string_view engine_uuid) const;
 
   /// Tasks without an answer.
   [[nodiscard]] std::size_t task_count() const { return tasks_.size() - abandoned_; }

@@ -64,7 +64,10 @@ def test_start_list_compute_stop(real: RealSandbox) -> None:
     assert processes_of(real.profile) == {}
     assert real.state_files() == []
     names = sorted(file.name for file in (real.profile / "log").iterdir())
-    assert len([name for name in names if name.startswith("ipengine-")]) == 4, "logs are kept"
+    logs = [name for name in names if name.startswith("ipengine-")]
+    assert len([name for name in logs if not name.endswith("fork-server.log")]) == 4, (
+        "logs are kept"
+    )
     assert any(name.startswith("ipcontroller-") for name in names)
 
 
@@ -122,7 +125,7 @@ def test_ctrl_c_while_engines_compute(real: RealSandbox) -> None:
 
 
 def test_killed_engine_is_reported(real: RealSandbox) -> None:
-    process = real.foreground_ready("-n", "2")
+    process = real.foreground_ready("-n", "2", "--restart=never")
     rc = real.client()
     victim = rc[0].apply_sync(os.getpid)
     os.kill(victim, signal.SIGKILL)

@@ -145,15 +145,15 @@ TEST(EngineMachineTest, AMachineThatSleptMissedOnePingOnly) {
   Engine engine({.missed_pings_max = 3});
   engine.serving();
   engine.now_ms += 3'600'000;
-  EXPECT_EQ(engine.feed(TimePassed{}), Actions{});
-  EXPECT_EQ(engine.pass_deadline(), Actions{});
+  EXPECT_EQ(without_notes(engine.feed(TimePassed{})), Actions{});
+  EXPECT_EQ(without_notes(engine.pass_deadline()), Actions{});
 }
 
 TEST(EngineMachineTest, ZeroMissesMeansAnyNumber) {
-  Engine engine({.missed_pings_max = 0});
+  Engine engine({.missed_pings_max = 0, .reconnect_timeout = Duration{}});
   engine.serving();
   for (int i = 0; i < 200; ++i) {
-    EXPECT_EQ(engine.pass_deadline(), Actions{});
+    EXPECT_EQ(without_notes(engine.pass_deadline()), Actions{});
   }
 }
 
