@@ -33,7 +33,7 @@ constexpr Duration look_around = std::chrono::seconds(1);
 
 class ForkServer {
  public:
-  ForkServer(int listening, Log& log) : listening_(listening), log_(log) {
+  explicit ForkServer(int listening) : listening_(listening) {
     sigset_t signals;
     sigemptyset(&signals);
     for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) {
@@ -162,7 +162,6 @@ class ForkServer {
 
   int listening_;
   int signals_{-1};
-  Log& log_;
   sigset_t mask_before_{};
   std::vector<int> nannies_{};
   std::map<pid_t, int> owner_{};  ///< engine to nanny
@@ -209,7 +208,7 @@ Result<std::optional<ForkedEngine>> serve_forks(const ForkServerOptions& options
   constexpr int arenas = 2;  // each engine has two busy threads
   mallopt(M_ARENA_MAX, arenas);
   malloc_trim(0);
-  return ForkServer(*listening, log).run();
+  return ForkServer(*listening).run();
 }
 
 }  // namespace ipf::engine
