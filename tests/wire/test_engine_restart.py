@@ -160,7 +160,8 @@ def test_cancel_interrupts_and_keeps_the_namespace(make_stack: StackFactory) -> 
     other = rc[0].apply_async(os.getpid)
     wait_until(running.exists, "the task runs")
     reply = ask(rc, "cancel_request", {"msg_id": queued.msg_ids[0]})
-    assert reply["content"] == {"status": "ok", "outcome": "dequeued"}
+    # Another connection than the request's: "unknown" means that it is aborted when it comes.
+    assert reply["content"]["outcome"] in {"dequeued", "unknown"}
     since = time.monotonic()
     reply = ask(rc, "cancel_request", {"msg_id": ar.msg_ids[0]})
     assert reply["content"] == {"status": "ok", "outcome": "interrupted"}
