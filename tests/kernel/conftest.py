@@ -26,6 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def jupyter_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Install the kernel below a directory of its own, and let nothing touch the user's files."""
     home = tmp_path_factory.mktemp("jupyter")
+    (home / "tmp").mkdir()
     command = [sys.executable, "-m", "ipyfleet.kernelspec", "install", "--prefix", str(home)]
     subprocess.run([*command, "--name", KERNEL], check=True, capture_output=True, timeout=60)
     changed = {
@@ -35,6 +36,7 @@ def jupyter_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "JUPYTER_PLATFORM_DIRS": "1",
         "IPYTHONDIR": str(home / "ipython"),
         "HOME": str(home),
+        "TMPDIR": str(home / "tmp"),
     }
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
@@ -58,7 +60,7 @@ StartKernel = Callable[..., tuple[KernelManager, BlockingKernelClient]]
 
 
 @pytest.fixture
-def start_kernel() -> Iterator[StartKernel]:
+def start_kernel(jupyter_home: Path) -> Iterator[StartKernel]:
     """Start a kernel that lives for one test; options go to `KernelManager`."""
     running: list[tuple[KernelManager, BlockingKernelClient]] = []
 
@@ -75,7 +77,9 @@ def start_kernel() -> Iterator[StartKernel]:
     for manager, client in running:
         client.stop_channels()
         if manager.is_alive():
-            manager.shutdown_kernel(now=True)
+            manager.shutdown_kernel()
+    left = list((jupyter_home / "tmp").iterdir())
+    assert not left, f"kernels have left behind {left}"
 
 
 @pytest.fixture
