@@ -190,7 +190,7 @@ Message TaskReactor::readdressed(const Message& request) {
 void TaskReactor::restore_result(TimePoint now, JournaledTask& task, Message request) {
   const auto metadata = reader_.read_reply_metadata(*task.reply).value_or(ReplyMetadata{});
   step(now, OutcomeRestored{.msg_id = task.msg_id,
-                            .engine_uuid = task.engine_uuid,
+                            .engine_uuid = task.made_here ? std::string{} : task.engine_uuid,
                             .succeeded = metadata.status == "ok"});
   // The client may not have got it, and the database may not have it yet.
   recent_.add(now, task.msg_id, task.reply->frames());
@@ -405,7 +405,7 @@ void TaskReactor::perform(TimePoint now, ForwardReply& action) {
   const std::array<std::string_view, 2> route{action.request.identity(0), action.engine_uuid};
   send_to_client(now, action.request, route, action.reply.frames(), action.reply.identity_count());
   if (journal_) {
-    journal_->answered(action.msg_id, action.engine_uuid, action.reply);
+    journal_->answered(action.msg_id, action.engine_uuid, action.reply, false);
   }
   hub_.events().emplace_back(ReplySeen{.queue = TaskQueue::task,
                                        .msg_id = std::move(action.msg_id),
@@ -434,7 +434,7 @@ void TaskReactor::perform(TimePoint now, FailTask& action) {
   auto reply = *Message::split(frames);
   send_to_client(now, action.request, route, frames, reply.identity_count());
   if (journal_) {
-    journal_->answered(action.msg_id, action.engine_uuid, reply);
+    journal_->answered(action.msg_id, action.engine_uuid, reply, true);
   }
   hub_.events().emplace_back(ReplySeen{.queue = TaskQueue::task,
                                        .msg_id = std::move(action.msg_id),
@@ -453,7 +453,8 @@ void TaskReactor::perform(TimePoint /*now*/, InterruptTask& action) {
 }
 
 void TaskReactor::perform(TimePoint /*now*/, AbortAtEngine& action) {
-  const Json content = Json::object({{"msg_ids", Json::array({std::move(action.msg_id)})}});
+  const Json content = Json::object({{"msg_ids", Json::array({std::move(action.msg_id)})},
+                                     {"ipyfleet", Json::object({{"moved", true}})}});
   controls_.push_back({.uuid = std::move(action.engine_uuid),
                        .msg_type = "abort_request",
                        .content = dump_json(content)});

@@ -12,16 +12,25 @@ namespace ipf::engine {
 
 namespace {
 
+bool says_moved(const Json& content) {
+  const auto own = content.find("ipyfleet");
+  if (own == content.end() || !own->is_object()) {
+    return false;
+  }
+  const auto moved = own->find("moved");
+  return moved != own->end() && moved->is_boolean() && moved->get<bool>();
+}
+
 ControlRequest decode_abort(const Json& content) {
   const auto ids = content.find("msg_ids");
   if (ids != content.end() && ids->is_string()) {
-    return Abort{.msg_ids = {ids->get<std::string>()}};
+    return Abort{.msg_ids = {ids->get<std::string>()}, .moved = false};
   }
   if (ids == content.end() || !ids->is_array()) {
     return Refusal{.ename = "TypeError",
                    .evalue = "abort_request: 'msg_ids' must be a list of strings or one string"};
   }
-  Abort abort;
+  Abort abort{.msg_ids = {}, .moved = says_moved(content)};
   abort.msg_ids.reserve(ids->size());
   for (const auto& id : *ids) {
     if (!id.is_string()) {

@@ -13,6 +13,8 @@ namespace ipf::engine {
 
 struct Abort {
   std::vector<std::string> msg_ids{};  ///< empty: everything that waits
+  /// The scheduler runs them elsewhere now, and may give them back later: then they are no replays.
+  bool moved{false};
   bool operator==(const Abort&) const = default;
 };
 struct ClearNamespace {

@@ -180,6 +180,7 @@ struct SendResult {
 };
 struct SendAborted {
   RequestToken token{};
+  bool moved{false};  ///< see Abort: the request may come once more
   bool operator==(const SendAborted&) const = default;
 };
 /// Answer a request of RequestKind::native or an Inquiry, whatever it is.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <unordered_set>
 #include <utility>
 
 #include "core/check.hpp"
@@ -27,8 +28,12 @@ bool can_be_aborted(RequestKind kind) {
 
 }  // namespace
 
-void EngineMachine::AbortIds::add(const std::string& id, std::size_t most) {
-  if (most == 0 || !ids_.insert(id).second) {
+void EngineMachine::AbortIds::add(const std::string& id, bool moved, std::size_t most) {
+  if (most == 0) {
+    return;
+  }
+  if (const auto [known, is_new] = ids_.emplace(id, moved); !is_new) {
+    known->second = known->second && moved;
     return;
   }
   order_.push_back(id);
@@ -36,6 +41,16 @@ void EngineMachine::AbortIds::add(const std::string& id, std::size_t most) {
     ids_.erase(order_.front());
     order_.pop_front();
   }
+}
+
+std::optional<bool> EngineMachine::AbortIds::take(const std::string& id) {
+  const auto found = ids_.find(id);
+  if (found == ids_.end()) {
+    return std::nullopt;
+  }
+  const bool moved = found->second;
+  ids_.erase(found);
+  return moved;
 }
 
 void EngineMachine::AbortIds::clear() {
@@ -249,9 +264,11 @@ void EngineMachine::on_event(const RequestArrived& event) {
   if (phase_ == Phase::stopping) {
     return;
   }
-  if (can_be_aborted(event.kind) && !abort_ids_.empty() && abort_ids_.take(event.msg_id)) {
-    answer_aborted(event.token);
-    return;
+  if (can_be_aborted(event.kind) && !abort_ids_.empty()) {
+    if (const auto moved = abort_ids_.take(event.msg_id)) {
+      answer_aborted(event.token, *moved);
+      return;
+    }
   }
   if (queue_.size() >= options_.queue_max) {
     act(PublishBusy{.token = event.token});
@@ -334,9 +351,9 @@ void EngineMachine::start_next() {
   }
 }
 
-void EngineMachine::answer_aborted(RequestToken token) {
+void EngineMachine::answer_aborted(RequestToken token, bool moved) {
   act(PublishBusy{.token = token});
-  act(SendAborted{.token = token});
+  act(SendAborted{.token = token, .moved = moved});
   act(PublishIdle{.token = token});
 }
 
@@ -353,11 +370,11 @@ void EngineMachine::on_event(const ControlArrived& event) {
 void EngineMachine::control(RequestToken token, const Abort& request) {
   act(SendOk{.token = token});
   act(PublishIdle{.token = token});
-  abort_queued(request.msg_ids);
+  abort_queued(request);
 }
 
-void EngineMachine::abort_queued(const std::vector<std::string>& msg_ids) {
-  std::unordered_set<std::string> wanted(msg_ids.begin(), msg_ids.end());
+void EngineMachine::abort_queued(const Abort& request) {
+  std::unordered_set<std::string> wanted(request.msg_ids.begin(), request.msg_ids.end());
   std::unordered_set<std::string> found;
   std::vector<RequestToken> aborted;
   std::erase_if(queue_, [&](const Queued& queued) {
@@ -370,11 +387,11 @@ void EngineMachine::abort_queued(const std::vector<std::string>& msg_ids) {
     return hit;
   });
   for (const auto token : aborted) {
-    answer_aborted(token);
+    answer_aborted(token, request.moved);
   }
-  for (const auto& id : msg_ids) {
+  for (const auto& id : request.msg_ids) {
     if (!found.contains(id)) {
-      abort_ids_.add(id, options_.abort_ids_max);
+      abort_ids_.add(id, request.moved, options_.abort_ids_max);
     }
   }
 }

@@ -4,7 +4,7 @@
 #include <deque>
 #include <optional>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "core/clock.hpp"
@@ -82,14 +82,15 @@ class EngineMachine {
   /// Ids to abort that have not arrived; forgets the oldest beyond its bound.
   class AbortIds {
    public:
-    void add(const std::string& id, std::size_t most);
-    bool take(const std::string& id) { return ids_.erase(id) > 0; }
+    void add(const std::string& id, bool moved, std::size_t most);
+    /// Whether its abort said `moved`; nothing if there was no abort.
+    std::optional<bool> take(const std::string& id);
     void clear();
     [[nodiscard]] bool empty() const { return ids_.empty(); }
     [[nodiscard]] std::size_t remembered() const { return order_.size(); }
 
    private:
-    std::unordered_set<std::string> ids_{};
+    std::unordered_map<std::string, bool> ids_{};
     std::deque<std::string> order_{};  ///< may name ids that were taken since
   };
 
@@ -131,9 +132,9 @@ class EngineMachine {
   void note(LogLevel level, std::string text) {
     act(Note{.level = level, .text = std::move(text)});
   }
-  void answer_aborted(RequestToken token);
+  void answer_aborted(RequestToken token, bool moved = false);
   void start_next();
-  void abort_queued(const std::vector<std::string>& msg_ids);
+  void abort_queued(const Abort& request);
   void stop(int status, bool restart = false);
   void settle_cancels(const std::string& outcome);
   void check_cancels();

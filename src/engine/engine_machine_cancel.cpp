@@ -11,7 +11,7 @@ void EngineMachine::control(RequestToken token, const Cancel& request) {
   if (!running_ || running_msg_id_ != request.msg_id) {
     const bool waits = std::ranges::any_of(
         queue_, [&](const Queued& queued) { return queued.msg_id == request.msg_id; });
-    abort_queued({request.msg_id});
+    abort_queued({.msg_ids = {request.msg_id}, .moved = false});
     act(SendCancelled{.token = token, .outcome = waits ? "dequeued" : "unknown"});
     act(PublishIdle{.token = token});
     return;

@@ -593,7 +593,14 @@ void EngineReactor::perform(const SendResult& action) {
 }
 
 void EngineReactor::perform(const SendAborted& action) {
-  reply(pending(action.token), aborted_content, {.status = ReplyStatus::aborted});
+  const Pending& request = pending(action.token);
+  reply(request, aborted_content, {.status = ReplyStatus::aborted});
+  if (action.moved) {
+    guard_.forget(request.head.signature());
+    if (const auto header = headers_.read_header(request.head)) {
+      sent_replies_.forget(header->msg_id);
+    }
+  }
 }
 
 void EngineReactor::perform(const SendAnswer& action) {

@@ -38,6 +38,17 @@ class SentReplies {
     }
     return nullptr;
   }
+  /// The newest reply to this request is not to be sent again.
+  void forget(std::string_view msg_id) {
+    for (auto at = replies_.end(); at != replies_.begin();) {
+      --at;
+      if (at->msg_id == msg_id) {
+        bytes_ -= at->frames.total_bytes();
+        replies_.erase(at);
+        return;
+      }
+    }
+  }
   void clear() {
     replies_.clear();
     bytes_ = 0;

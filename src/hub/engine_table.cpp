@@ -155,6 +155,11 @@ std::optional<EngineTable::Engine> EngineTable::find(std::string_view uuid) cons
   return Engine{.id = found->second, .uuid = found->first};
 }
 
+std::optional<EngineId> EngineTable::pending_id(const std::string& uuid) const {
+  const auto found = pending_by_uuid_.find(uuid);
+  return found == pending_by_uuid_.end() ? std::nullopt : std::optional(found->second->id);
+}
+
 TimePoint EngineTable::next_deadline() const {
   return pending_.empty() ? TimePoint::never() : pending_.front().deadline;
 }

@@ -80,6 +80,8 @@ class EngineTable {
   [[nodiscard]] bool is_pending(const std::string& uuid) const {
     return pending_by_uuid_.contains(uuid);
   }
+  /// The number that a pending engine was told.
+  [[nodiscard]] std::optional<EngineId> pending_id(const std::string& uuid) const;
   [[nodiscard]] std::size_t pending_count() const { return pending_.size(); }
   [[nodiscard]] EngineId next_id() const { return next_id_; }
   [[nodiscard]] TimePoint next_deadline() const;

@@ -132,7 +132,8 @@ void HubMachine::on_event(Turn& turn, OutputSeen& event) {
 // ---- engines ------------------------------------------------------------------------------------
 
 void HubMachine::on_request(Turn& turn, const Message& from, const RegistrationRequest& request) {
-  const auto id = engines_.begin(request.uuid, request.wanted_id, turn.now);
+  const auto before = told_before(from, request.uuid);
+  const auto id = before ? *before : engines_.begin(request.uuid, request.wanted_id, turn.now);
   SendHubReply reply{
       .request = from, .msg_type = "registration_reply", .content = {}, .with_parent = false};
   if (!id) {
@@ -151,6 +152,12 @@ void HubMachine::on_request(Turn& turn, const Message& from, const RegistrationR
                                           {"status", "ok"},
                                           {"hb_period", milliseconds(options_.heartbeat_period)},
                                           {"ipyfleet", Json::object()}}));
+  if (before) {
+    turn.actions.emplace_back(std::move(reply));
+    log(turn.actions, LogLevel::info,
+        "registration::told engine " + label(*id, request.uuid) + " its number again");
+    return;
+  }
   if (!request.resources.empty()) {
     resources_[request.uuid] = request.resources;
   }
@@ -163,6 +170,17 @@ void HubMachine::on_request(Turn& turn, const Message& from, const RegistrationR
         "registration::engine number " + std::to_string(request.wanted_id->value) +
             " is not free for " + label(*id, request.uuid));
   }
+}
+
+std::optional<EngineId> HubMachine::told_before(const Message& from,
+                                                const std::string& uuid) const {
+  if (from.identity_count() == 0 || from.identity(0) != uuid) {
+    return std::nullopt;
+  }
+  if (restored_.contains(uuid)) {
+    return engines_.find(std::string_view(uuid))->id;
+  }
+  return engines_.pending_id(uuid);
 }
 
 void HubMachine::on_event(Turn& turn, HeartStarted& event) {
@@ -257,6 +275,7 @@ void HubMachine::lose_engine(Turn& turn, EngineId id, HeartState heart, std::str
     return;
   }
   without_heart_.erase(engine->uuid);
+  restored_.erase(engine->uuid);
   if (heart == HeartState::known) {  // else it may come back
     resources_.erase(engine->uuid);
   }
@@ -339,6 +358,7 @@ Result<void> HubMachine::restore(TimePoint now, std::string_view json_text, HubA
     }
     ledger_.add_engine(engine.uuid);
     without_heart_.insert(engine.uuid);
+    restored_.insert(engine.uuid);
     restore_deadline_ = now + options_.engines.registration_timeout;
     actions.emplace_back(ExpectHeart{.uuid = engine.uuid});
     actions.emplace_back(AnnounceEngine{
@@ -452,6 +472,9 @@ void HubMachine::check_invariants() const {
     IPF_CHECK(ledger_.has_engine(uuid));
   }
   for (const auto& uuid : without_heart_) {
+    IPF_CHECK(restored_.contains(uuid));
+  }
+  for (const auto& uuid : restored_) {
     IPF_CHECK(engines_.find(std::string_view(uuid)).has_value());
   }
   IPF_CHECK(without_heart_.empty() || restore_deadline_ != TimePoint::never());

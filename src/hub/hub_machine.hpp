@@ -58,6 +58,9 @@ struct HubFigures {
 ///
 /// Good-bye is an unregistration_request or, on iopub, a shutdown_reply of its own session.
 ///
+/// A uuid in use is refused; but one that is pending or restored may have lost its reply and gets
+/// its number again, on the connection that bears its uuid.
+///
 /// An engine is active at its first heart beat: there is no wait for a beat period. Its end is
 /// told once; a second unregistration is nothing. Direct messages that it held are answered in the
 /// records by an EngineError after `lost_engine_grace`, in which the real replies may still come;
@@ -129,6 +132,11 @@ class HubMachine {
     queries_.answer(from, request, turn.now, turn.actions);
   }
 
+  /// The number of an engine that asks again because its first reply was lost with a connection or
+  /// with an earlier controller: its registration is on the way, or it was restored. Its socket
+  /// bears its uuid, and a name belongs to one living connection.
+  [[nodiscard]] std::optional<EngineId> told_before(const Message& from,
+                                                    const std::string& uuid) const;
   void on_deadlines(Turn& turn);
   void finish_registration(Turn& turn, const EngineTable::Pending& engine);
   void drop_pending(Turn& turn, const EngineTable::Pending& engine, std::string_view why);
@@ -148,6 +156,7 @@ class HubMachine {
   TaskQuestions questions_;
   std::unordered_map<std::string, ResourceMap> resources_;  ///< by uuid; only who has some
   std::unordered_set<std::string> without_heart_;  ///< restored engines that have not beaten yet
+  std::unordered_set<std::string> restored_;       ///< engines of an earlier controller
   TimePoint restore_deadline_{TimePoint::never()};
   TimePoint save_due_{TimePoint::never()};
   std::optional<TimePoint> last_save_{};

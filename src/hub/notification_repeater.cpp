@@ -54,7 +54,7 @@ std::vector<EngineId> NotificationRepeater::take_due(TimePoint now) {
     registrations_.pop_front();
   }
   std::ranges::sort(due);
-  due.erase(std::ranges::unique(due).begin(), due.end());
+  due.erase(std::unique(due.begin(), due.end()), due.end());
   return due;
 }
 

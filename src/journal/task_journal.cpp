@@ -75,7 +75,7 @@ Result<TaskJournal> TaskJournal::create(std::filesystem::path path,
       journal.returned(task.msg_id, *task.progress);
     }
     if (task.reply) {
-      journal.answered(task.msg_id, task.engine_uuid, *task.reply);
+      journal.answered(task.msg_id, task.engine_uuid, *task.reply, task.made_here);
     } else if (!task.engine_uuid.empty()) {
       handed_over.push_back(&task);
     }
@@ -155,14 +155,15 @@ void TaskJournal::returned(const std::string& msg_id, const TaskProgress& progre
 
 void TaskJournal::answered(const std::string& msg_id,
                            std::string_view engine_uuid,
-                           const Message& reply) {
+                           const Message& reply,
+                           bool made_here) {
   const auto found = open_.find(msg_id);
   if (found == open_.end()) {
     return;
   }
   open_bytes_ -= found->second.request.frames().total_bytes();
   open_.erase(found);
-  append_answer(buffer_, msg_id, engine_uuid, reply);
+  append_answer(buffer_, msg_id, engine_uuid, reply, made_here);
 }
 
 Result<void> TaskJournal::flush(TimePoint now) {

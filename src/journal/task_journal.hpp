@@ -65,7 +65,11 @@ class TaskJournal {
   /// It has left its engine without an answer.
   void returned(const std::string& msg_id, const TaskProgress& progress);
   /// `reply` may be a message made here, from its delimiter on.
-  void answered(const std::string& msg_id, std::string_view engine_uuid, const Message& reply);
+  /// `made_here`: the scheduler answered for the engine, if there was one.
+  void answered(const std::string& msg_id,
+                std::string_view engine_uuid,
+                const Message& reply,
+                bool made_here);
 
   /// Writes what has gathered. An Error is told once for a row of failures.
   Result<void> flush(TimePoint now);

@@ -91,6 +91,12 @@ bool ReplayGuard::first_sight(std::string_view signature, std::string_view heade
   return true;
 }
 
+void ReplayGuard::forget(std::string_view signature) {
+  const std::uint64_t key = fingerprint(signature);
+  young_.erase(key);
+  old_.erase(key);
+}
+
 void ReplayGuard::next_generation() {
   std::swap(young_, old_);
   young_.clear();
@@ -129,6 +135,26 @@ void ReplayGuard::Set::insert(std::uint64_t key) {
   }
   slots_[at] = key;
   ++size_;
+}
+
+/// Those behind the gap move up, so that linear probing finds them without marks.
+void ReplayGuard::Set::erase(std::uint64_t key) {
+  if (!contains(key)) {
+    return;
+  }
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t gap = key & mask;
+  while (slots_[gap] != key) {
+    gap = (gap + 1) & mask;
+  }
+  for (std::size_t at = (gap + 1) & mask; slots_[at] != 0; at = (at + 1) & mask) {
+    if (((at - slots_[at]) & mask) >= ((at - gap) & mask)) {
+      slots_[gap] = slots_[at];
+      gap = at;
+    }
+  }
+  slots_[gap] = 0;
+  --size_;
 }
 
 void ReplayGuard::Set::grow() {

@@ -34,12 +34,16 @@ class ReplayGuard {
   /// True the first time; false for a replay. Empty signatures (no key) always pass. `header` is
   /// the text of the message's header, whose signature has been verified.
   bool first_sight(std::string_view signature, std::string_view header = {});
+  /// The message may come once more. Not for guards that share a SeenSignatures, nor for messages
+  /// that were judged by their header.
+  void forget(std::string_view signature);
 
  private:
   class Set {
    public:
     [[nodiscard]] bool contains(std::uint64_t key) const;
     void insert(std::uint64_t key);
+    void erase(std::uint64_t key);
     [[nodiscard]] std::size_t size() const { return size_; }
     void clear();
 

@@ -15,7 +15,7 @@ namespace {
 //   S  msg_id, request: as if nothing had been known of the task
 //   A  msg_id, engine uuid
 //   W  msg_id, u32 retries left, list of u64 excluded, of u64 stale, of texts killed: waits again
-//   R  msg_id, engine uuid, reply
+//   R  msg_id, engine uuid, reply, u8 whether it is the scheduler's own (older files end before)
 // Version 1 had S, A and R only.
 constexpr std::string_view magic = "ipyfleet task journal 2\n";
 constexpr std::string_view magic_1 = "ipyfleet task journal 1\n";
@@ -178,11 +178,13 @@ void append_return(std::string& out, std::string_view msg_id, const TaskProgress
 void append_answer(std::string& out,
                    std::string_view msg_id,
                    std::string_view engine_uuid,
-                   const Message& reply) {
+                   const Message& reply,
+                   bool made_here) {
   const std::size_t at = begin_record(out, kind_answered);
   append_text(out, msg_id);
   append_text(out, engine_uuid);
   append_message(out, reply);
+  append_raw(out, static_cast<std::uint8_t>(made_here));
   end_record(out, at);
 }
 
@@ -251,6 +253,7 @@ void JournalCollector::take_record(std::string_view record) {
       JournaledTask& answered = task(msg_id);
       answered.engine_uuid = engine;
       answered.reply = std::move(reply);
+      answered.made_here = reader.raw<std::uint8_t>() != 0;
     }
   }
 }

@@ -25,6 +25,8 @@ struct JournaledTask {
   std::uint64_t handed_over{};             ///< the order in which tasks were handed to engines
   std::optional<TaskProgress> progress{};  ///< once it has left an engine without an answer
   std::optional<Message> reply{};
+  bool made_here{false};  ///< the reply is the scheduler's own: for those who depend on the task,
+                          ///< it ended on no engine
 };
 
 /// All that a journal knows. Keys, in outcomes and progress, are those of a machine with `seed`.
@@ -44,7 +46,8 @@ void append_return(std::string& out, std::string_view msg_id, const TaskProgress
 void append_answer(std::string& out,
                    std::string_view msg_id,
                    std::string_view engine_uuid,
-                   const Message& reply);
+                   const Message& reply,
+                   bool made_here);
 
 /// Puts the records of one or more files together, the oldest file first.
 class JournalCollector {

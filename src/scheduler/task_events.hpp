@@ -40,7 +40,8 @@ struct TaskRestored {
 struct TasksRestored {
   std::vector<TaskRestored> tasks{};
 };
-/// What the journal says of a task that was answered: others may depend on it.
+/// What the journal says of a task that was answered: others may depend on it. `engine_uuid` is
+/// empty if the scheduler answered, even for an engine: then it ended nowhere (as in FailTask).
 struct OutcomeRestored {
   std::string msg_id{};
   std::string engine_uuid{};

@@ -91,6 +91,14 @@ void TaskMachine::on(TimePoint now, TaskReplied& event, TaskActions& actions) {
     actions.emplace_back(TaskLog{LogLevel::info, "task::dropped a reply of engine '" +
                                                      printable(event.engine_uuid) +
                                                      "' for a task that it does not run"});
+    if (of_this_engine && found->state == TaskState::running) {
+      // It has left out the copy that it had before, and took the second one, if that came while
+      // the first one was queued, for a replay of it. One that runs already makes this a replay.
+      actions.emplace_back(SendTask{.msg_id = found->msg_id,
+                                    .engine_uuid = engines_[found->engine].uuid,
+                                    .request = *found->request,
+                                    .first_sight = false});
+    }
     return;
   }
   Task& task = *found;

@@ -179,7 +179,7 @@ void SimController::from_engine(std::uint32_t engine, const FromEngine& message)
   } else if (message.kind == FromEngine::Kind::connected) {
     from.connected = true;
     while (!from.kept.empty()) {
-      links_.engine(engine)->send_task(from.kept.front().task, from.kept.front().again);
+      links_.engine(engine)->send_task(from.kept.front().task);
       from.kept.pop_front();
       --kept_;
     }
@@ -272,7 +272,7 @@ void SimController::task_step(TaskEvent event) {
 void SimController::send_to_engine(std::uint32_t engine, std::uint32_t task, bool again) {
   Peer& to = peer(engine);
   if (to.connected && to.kept.empty()) {
-    links_.engine(engine)->send_task(task, again);
+    links_.engine(engine)->send_task(task);
     return;
   }
   const auto deadline = again ? TimePoint::never() : world_.now() + world_.options.outbox_patience;
@@ -332,7 +332,7 @@ void SimController::perform(ForwardReply& action) {
   const auto task = task_number(action.msg_id);
   world_.note("answered", task, engine_number(action.engine_uuid));
   put({.to = Outgoing::To::client, .task = task});
-  journal_answer(task, action.engine_uuid, action.reply, action.msg_id);
+  journal_answer(task, action.engine_uuid, action.reply, action.msg_id, false);
   tell_hub(ReplySeen{.queue = TaskQueue::task,
                      .msg_id = std::move(action.msg_id),
                      .engine_uuid = std::move(action.engine_uuid),
@@ -344,7 +344,7 @@ void SimController::perform(FailTask& action) {
   world_.note("failed by the scheduler", task);
   put({.to = Outgoing::To::client, .task = task});
   auto reply = reply_message(task, 0, none);
-  journal_answer(task, action.engine_uuid, reply, action.msg_id);
+  journal_answer(task, action.engine_uuid, reply, action.msg_id, true);
   tell_hub(ReplySeen{.queue = TaskQueue::task,
                      .msg_id = std::move(action.msg_id),
                      .engine_uuid = std::move(action.engine_uuid),

@@ -145,7 +145,8 @@ class SimController final : public Actor, public EngineSide {
   void journal_answer(std::uint32_t task,
                       const std::string& engine_uuid,
                       const Message& reply,
-                      const std::string& msg_id);
+                      const std::string& msg_id,
+                      bool made_here);
   void begin_journal_anew();
   void take_up_journal();
   void retry_outbox();

@@ -36,7 +36,7 @@ std::string journal_text(const JournalContents& contents) {
       append_return(out, task.msg_id, *task.progress);
     }
     if (task.reply) {
-      append_answer(out, task.msg_id, task.engine_uuid, *task.reply);
+      append_answer(out, task.msg_id, task.engine_uuid, *task.reply, task.made_here);
     } else if (!task.engine_uuid.empty()) {
       handed_over.push_back(&task);
     }
@@ -81,10 +81,11 @@ void SimController::journal(std::uint32_t task, const std::function<void()>& app
 void SimController::journal_answer(std::uint32_t task,
                                    const std::string& engine_uuid,
                                    const Message& reply,
-                                   const std::string& msg_id) {
+                                   const std::string& msg_id,
+                                   bool made_here) {
   if (journaled_.erase(task) > 0) {
     settled_[task] = world_.now() + settle_time;
-    journal(task, [&] { append_answer(unwritten_, msg_id, engine_uuid, reply); });
+    journal(task, [&] { append_answer(unwritten_, msg_id, engine_uuid, reply, made_here); });
   }
 }
 
@@ -184,7 +185,7 @@ void SimController::take_up_journal() {
     }
     recent_.insert(number);
     task_step(OutcomeRestored{.msg_id = task.msg_id,
-                              .engine_uuid = task.engine_uuid,
+                              .engine_uuid = task.made_here ? std::string{} : task.engine_uuid,
                               .succeeded = task_checker_.ended_well(number)});
     tell_hub(RequestSeen{.queue = TaskQueue::task,
                          .msg_id = task.msg_id,

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <csignal>
+#include <string>
+
+#include "sim/trace.hpp"
 
 namespace ipf::sim {
 
@@ -79,7 +82,7 @@ void SimEngine::ask_to_register(Duration after) {
 void SimEngine::got_admission(std::optional<std::int32_t> id) {
   if (!id) {  // its uuid is in use: the controller knows it still
     if (!connected_) {
-      crash();  // the reply that it waited for was lost with an earlier controller; it gives up
+      throw SimFailure("engine " + std::to_string(number_) + " cannot get its number");
     }
     return;
   }
@@ -184,16 +187,15 @@ void SimEngine::controller_restarted() {
 
 // ---- work ---------------------------------------------------------------------------------------
 
-/// A copy of what it has seen is dropped, or answered as before.
+/// A copy of what it has seen is dropped, or answered as before; not of what it left out.
 void SimEngine::got_task(const Request& request) {
   const auto [known, is_new] = seen_.try_emplace(request.task);
-  if (request.again && !is_new) {
+  if (!is_new) {
     if (known->second) {
       reply(*known->second);
     }
     return;
   }
-  known->second.reset();
   queue_.push_back(request.task);
   begin_next();
 }
@@ -300,6 +302,7 @@ void SimEngine::got_control(const Control& message) {
            .met = true,
            .aborted = true,
            .task = message.task});
+    seen_.erase(message.task);
   }
 }
 

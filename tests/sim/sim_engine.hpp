@@ -62,10 +62,7 @@ class SimEngine final : public Actor {
   [[nodiscard]] ResourceMap capacity() const;
 
   // What the controller sends.
-  /// `again`: byte for byte what an earlier controller may have sent already.
-  void send_task(std::uint32_t task, bool again = false) {
-    tasks_.send({.task = task, .again = again});
-  }
+  void send_task(std::uint32_t task) { tasks_.send({.task = task}); }
   void send_abort(std::uint32_t task) { control_.send({.retired = false, .task = task}); }
   void send_retired() { control_.send({.retired = true, .task = none}); }
   void send_signal(int signal) { signals_.send(signal); }
@@ -81,7 +78,6 @@ class SimEngine final : public Actor {
   };
   struct Request {
     std::uint32_t task{none};
-    bool again{false};
   };
   struct Registration {
     bool leave{false};

@@ -27,6 +27,15 @@ TEST_P(RandomSeeds, EveryTaskEndsOnceAndNothingLeaks) {
 
 INSTANTIATE_TEST_SUITE_P(Simulation, RandomSeeds, ::testing::Range(0, 8));
 
+/// 3628: a task behind its run_timeout was restored as one that ended on its engine.
+TEST(Simulation, SeedsThatFailedOnce) {
+  name_seed_on_abort();
+  for (const std::uint64_t seed : {3628U}) {
+    const auto report = run_seed(random_options(seed));
+    EXPECT_TRUE(report.passed) << report.failure << "\nreproduce: ipf_sim --seed " << seed;
+  }
+}
+
 TEST(Simulation, IsTheSameEachTime) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     const auto once = run_seed(random_options(seed));

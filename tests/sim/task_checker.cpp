@@ -99,6 +99,7 @@ void TaskChecker::begin(TimePoint now, const TaskEvent& event) {
   must_answer_.clear();
   reply_from_ = none;
   replied_ = none;
+  send_again_ = none;
   submitted_ = none;
   twice_ = none;
   restoring_ = false;
@@ -151,6 +152,9 @@ void TaskChecker::on(TimePoint now, const TaskReplied& event) {
   const bool of_stale_copy = found != extras_.end() && (!here || event.aborted) &&
                              std::erase(found->second.stale, engine) > 0;
   if (!here || of_stale_copy) {
+    if (here && seen.phase == Phase::running) {
+      send_again_ = task;  // the engine may have taken the second copy for a replay of the first
+    }
     return;
   }
   if (seen.signals == 1 && event.succeeded) {
@@ -306,6 +310,10 @@ void TaskChecker::on(const SendTask& action) {
     fail(task, "sent, but nobody submitted it");
   }
   View& seen = views_[task];
+  if (task == send_again_ && engine == seen.engine && !action.first_sight && !action.restored) {
+    send_again_ = none;
+    return;
+  }
   if (seen.phase != Phase::waiting || seen.out_of_retries) {
     fail(task, "sent to engine " + std::to_string(engine) +
                    " though it is ended, elsewhere or out of retries");
@@ -441,6 +449,9 @@ void TaskChecker::end(const TaskMachine& machine) {
     if (views_[task].phase != Phase::ended || task == twice_) {
       fail(task, "no answer, though this event ends it");
     }
+  }
+  if (send_again_ != none) {
+    fail(send_again_, "not sent again, though its engine left it out");
   }
   if (!old_places_.empty()) {
     fail(old_places_.begin()->first, "restored, but not sent to its engine, which is here");

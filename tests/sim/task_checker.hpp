@@ -184,7 +184,8 @@ class TaskChecker {
   std::uint32_t era_{1};
   std::uint32_t reply_from_{none};  ///< whose reply this step brought
   bool reply_succeeded_{false};
-  std::uint32_t replied_{none};  ///< and to which task
+  std::uint32_t replied_{none};     ///< and to which task
+  std::uint32_t send_again_{none};  ///< its engine left out an older copy of it
   std::uint32_t submitted_{none};
   std::uint32_t twice_{none};  ///< sent again while an engine is busy with its first ghost
   std::map<int, std::map<std::uint32_t, Turn>> turns_{};  ///< by priority and client

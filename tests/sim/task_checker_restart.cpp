@@ -55,6 +55,9 @@ void TaskChecker::on(TimePoint /*now*/, const OutcomeRestored& event) {
   if (seen.phase != Phase::ended) {
     fail(task, "answered, says the journal, but it is not");
   }
+  if (engine_number(event.engine_uuid) != seen.end_engine) {
+    fail(task, "ended on another engine, says the journal, or on none");
+  }
   seen.era = era_;
 }
 

@@ -43,6 +43,7 @@ def test_library_is_pure(library: str) -> None:
 @pytest.mark.parametrize("library", PURE)
 def test_library_has_a_link_test(library: str) -> None:
     program = archive_of(library).with_name(f"{library}_link_test")
+    assert program.exists(), f"{program} is not built; a full build makes it: ninja -C build/dev"
     assert subprocess.run([program], timeout=20).returncode == 0
 
 

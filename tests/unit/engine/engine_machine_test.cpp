@@ -245,6 +245,29 @@ TEST(EngineMachineTest, AnAbortThatComesFirstHitsTheLaterRequestOnce) {
   EXPECT_EQ(engine.apply(2, "x"), (Actions{Execute{{2}}, PublishBusy{{2}}}));
 }
 
+/// What the scheduler moved it may give back; what a client aborted is aborted.
+TEST(EngineMachineTest, OnlyWhatWasMovedMayComeOnceMore) {
+  Engine engine;
+  engine.serving().apply(1, "runs");
+  engine.apply(2, "moved");
+  engine.apply(3, "aborted");
+  const auto ends = [](const Actions& actions) {
+    std::vector<SendAborted> out;
+    for (const auto& action : actions) {
+      if (const auto* end = std::get_if<SendAborted>(&action)) {
+        out.push_back(*end);
+      }
+    }
+    return out;
+  };
+  using Ends = std::vector<SendAborted>;
+  EXPECT_EQ(ends(engine.control(9, Abort{.msg_ids = {"moved", "late", "both"}, .moved = true})),
+            (Ends{{.token = {2}, .moved = true}}));
+  EXPECT_EQ(ends(engine.control(9, Abort{.msg_ids = {"aborted", "both"}})), (Ends{{{3}}}));
+  EXPECT_EQ(ends(engine.apply(4, "late")), (Ends{{.token = {4}, .moved = true}}));
+  EXPECT_EQ(ends(engine.apply(5, "both")), (Ends{{{5}}}));
+}
+
 TEST(EngineMachineTest, AllRequestsWithOneIdAreAborted) {
   Engine engine;
   engine.serving().apply(1, "a");

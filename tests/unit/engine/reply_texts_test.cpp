@@ -101,6 +101,13 @@ TEST(ReplyTextsTest, StreamTextSurvivesJson) {
 TEST(ControlRequestTest, AbortTakesAListOrOneString) {
   EXPECT_EQ(decode_control("abort_request", parsed(R"({"msg_ids": ["a", "b"]})")),
             ControlRequest(Abort{{"a", "b"}}));
+  const auto moved =
+      decode_control("abort_request", parsed(R"({"msg_ids": ["a"], "ipyfleet": {"moved": true}})"));
+  EXPECT_EQ(moved, ControlRequest(Abort{.msg_ids = {"a"}, .moved = true}));
+  for (const auto* odd : {R"("moved")", R"(["moved"])", R"({"moved": "yes"})", "null"}) {
+    const std::string text = R"({"msg_ids": ["a"], "ipyfleet": )" + std::string(odd) + "}";
+    EXPECT_EQ(decode_control("abort_request", parsed(text)), ControlRequest(Abort{{"a"}})) << odd;
+  }
   EXPECT_EQ(decode_control("abort_request", parsed(R"({"msg_ids": "a"})")),
             ControlRequest(Abort{{"a"}}));
   EXPECT_EQ(decode_control("abort_request", parsed(R"({"msg_ids": []})")), ControlRequest(Abort{}));

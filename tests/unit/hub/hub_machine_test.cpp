@@ -91,7 +91,7 @@ TEST_F(HubMachineTest, AUuidInUseIsRefusedWithAKeyError) {
   hub.add_engine("a");
   register_engine("b");
   for (const auto* uuid : {"a", "b"}) {
-    const auto actions = register_engine(uuid);
+    const auto actions = hub.request("registration_request", {{"uuid", uuid}}, "another socket");
     const auto& reply = only<SendHubReply>(actions);
     EXPECT_EQ(reply.msg_type, "registration_reply");
     EXPECT_FALSE(reply.with_parent);
@@ -102,6 +102,36 @@ TEST_F(HubMachineTest, AUuidInUseIsRefusedWithAKeyError) {
     EXPECT_TRUE(all<ExpectHeart>(actions).empty());
   }
   EXPECT_EQ(hub.add_engine("c"), EngineId{2});
+}
+
+TEST_F(HubMachineTest, ALivingEngineIsNotReplacedEvenFromASocketOfItsName) {
+  hub.add_engine("a");
+  EXPECT_EQ(parsed(only<SendHubReply>(register_engine("a")).content).at("ename"), "KeyError");
+}
+
+TEST_F(HubMachineTest, AnEngineWhoseReplyWasLostIsToldItsNumberAgain) {
+  hub.add_engine("a");
+  register_engine("b");
+  const auto again = register_engine("b");
+  EXPECT_EQ(parsed(only<SendHubReply>(again).content).at("id"), 1);
+  EXPECT_EQ(logged(again), Lines{"registration::told engine 1:b its number again"});
+  EXPECT_EQ(all<AnnounceEngine>(hub.step(HeartStarted{.uuid = "b"})).size(), 1U);
+  EXPECT_EQ(hub.add_engine("c"), EngineId{2});
+}
+
+TEST_F(HubMachineTest, ARestoredEngineMayAskForItsNumberAgain) {
+  HubActions actions;
+  ASSERT_TRUE(hub.machine().restore(hub.now(), R"({"engines": {"4": "a", "5": "b"}, "next_id": 6})",
+                                    actions));
+  hub.step(HeartStarted{.uuid = "b"});  // its heart may be faster than its question
+  EXPECT_EQ(parsed(only<SendHubReply>(register_engine("a")).content).at("id"), 4);
+  EXPECT_EQ(parsed(only<SendHubReply>(register_engine("b")).content).at("id"), 5);
+  const auto other = hub.request("registration_request", {{"uuid", "a"}}, "another socket");
+  EXPECT_EQ(parsed(only<SendHubReply>(other).content).at("ename"), "KeyError");
+  EXPECT_EQ(only<TrustEngine>(hub.step(HeartStarted{.uuid = "a"})).uuid, "a");
+  hub.step(HeartStopped{.uuid = "a"});
+  EXPECT_EQ(hub.machine().engines().lost_id("a"), EngineId{4});
+  EXPECT_EQ(only<ExpectHeart>(register_engine("a")).uuid, "a") << "a new registration";
 }
 
 TEST_F(HubMachineTest, PendingRegistrationsAreLimited) {

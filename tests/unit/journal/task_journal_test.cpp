@@ -52,7 +52,7 @@ struct JournalBench : testing::Test {
   /// Much to write, which need not stay.
   static void grow(TaskJournal& journal) {
     journal.submitted("large", message("x"));
-    journal.answered("large", "e", message(std::string(100'000, 'x')));
+    journal.answered("large", "e", message(std::string(100'000, 'x')), false);
   }
   /// The file is begun anew, and the last one is gone.
   void begin_anew(TaskJournal& journal) {
@@ -73,7 +73,7 @@ TEST_F(JournalBench, WhatWasFlushedIsReadBack) {
   journal.submitted("c", message("C"));
   journal.assigned("a", "engine");
   journal.assigned("b", "other");
-  journal.answered("b", "other", message("reply"));
+  journal.answered("b", "other", message("reply"), false);
   ASSERT_TRUE(journal.flush(now));
   const auto tasks = read();
   ASSERT_EQ(tasks.size(), 3U);
@@ -84,6 +84,24 @@ TEST_F(JournalBench, WhatWasFlushedIsReadBack) {
   EXPECT_FALSE(tasks[0].reply);
   EXPECT_EQ(tasks[1].reply->content(), "reply");
   EXPECT_EQ(tasks[2].engine_uuid, "");
+}
+
+/// A task that the scheduler failed because of its engine ended on no engine, for those who depend
+/// on it.
+TEST_F(JournalBench, ItKnowsWhoAnswered) {
+  TaskJournal journal = create();
+  for (const auto* msg_id : {"ran", "timed out"}) {
+    journal.submitted(msg_id, message("x"));
+    journal.assigned(msg_id, "e");
+    journal.answered(msg_id, "e", message("reply"), std::string_view(msg_id) == "timed out");
+  }
+  ASSERT_TRUE(journal.flush(now));
+  const TaskJournal next = create(contents());
+  const auto tasks = read();
+  ASSERT_EQ(tasks.size(), 2U);
+  EXPECT_FALSE(tasks[0].made_here);
+  EXPECT_TRUE(tasks[1].made_here);
+  EXPECT_EQ(tasks[1].engine_uuid, "e");
 }
 
 TEST_F(JournalBench, WhatWasNotFlushedIsNot) {
@@ -133,7 +151,7 @@ TEST_F(JournalBench, TheNextControllersJournalBeginsWithWhatTheLastOneKnew) {
     journal.submitted("open", message("1"));
     journal.assigned("open", "e");
     journal.submitted("done", message("2"));
-    journal.answered("done", "e", message("reply"));
+    journal.answered("done", "e", message("reply"), false);
     ASSERT_TRUE(journal.flush(now));
   }
   TaskJournal journal = create(contents());
@@ -151,7 +169,7 @@ TEST_F(JournalBench, TheFileIsBegunAnewAndOpenTasksStay) {
   for (int i = 0; i < 2000; ++i) {
     const std::string msg_id = "t" + std::to_string(i);
     journal.submitted(msg_id, message("x"));
-    journal.answered(msg_id, "e", message("y"));
+    journal.answered(msg_id, "e", message("y"), false);
     now = now + std::chrono::milliseconds(10);
     ASSERT_TRUE(journal.flush(now));
   }

@@ -44,6 +44,22 @@ TEST(ReplayGuard, TheLastWindowMessagesAreAlwaysRemembered) {
   }
 }
 
+TEST(ReplayGuard, OnlyWhatWasForgottenMayComeOnceMore) {
+  constexpr std::uint64_t count = 1500;  // in both generations, and with many collisions
+  ReplayGuard guard(1000);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    guard.first_sight(signature(i));
+  }
+  guard.forget(signature(count));
+  for (std::uint64_t i = 0; i < count; i += 3) {
+    guard.forget(signature(i));
+  }
+  for (std::uint64_t i = 0; i < count; ++i) {
+    EXPECT_EQ(guard.first_sight(signature(i)), i % 3 == 0) << i;
+  }
+  EXPECT_FALSE(guard.first_sight(signature(0)));
+}
+
 TEST(ReplayGuard, ThereAreTwoGenerationsAndNoMore) {
   ReplayGuard guard(10);
   for (std::uint64_t i = 0; i < 30; ++i) {
