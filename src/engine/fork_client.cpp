@@ -48,7 +48,8 @@ bool send_all(int fd, std::string_view bytes, TimePoint deadline) {
     const ssize_t sent = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent > 0) {
       bytes.remove_prefix(static_cast<std::size_t>(sent));
-    } else if ((errno != EAGAIN && errno != EINTR) || !wait_for(fd, POLLOUT, deadline)) {
+    } else if ((sent < 0 && errno != EAGAIN && errno != EINTR) ||
+               !wait_for(fd, POLLOUT, deadline)) {
       return false;
     }
   }

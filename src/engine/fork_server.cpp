@@ -1,14 +1,10 @@
 #include "engine/fork_server.hpp"
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 #include <csignal>
-#include <fcntl.h>
 #include <malloc.h>
 #include <map>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -205,8 +201,8 @@ Result<std::optional<ForkedEngine>> serve_forks(const ForkServerOptions& options
     return unexpected(ErrorCode::unavailable, "Python cannot be started");
   }
   IPF_TRY(import_all(options.preload, log));
-  constexpr int arenas = 2;  // each engine has two busy threads
-  mallopt(M_ARENA_MAX, arenas);
+  constexpr int arenas = 2;      // each engine has two busy threads
+  mallopt(M_ARENA_MAX, arenas);  // NOLINT(concurrency-mt-unsafe): the only thread
   malloc_trim(0);
   return ForkServer(*listening).run();
 }
