@@ -347,7 +347,9 @@ class Nanny {
     kill_at_ = TimePoint::never();
     memory_check_ = TimePoint::never();
     const RestartDecision decision = policy_.decide(steady_now(), end);
-    const bool crashed = WIFSIGNALED(status) || (!end.announced && !end.told_to_stop);
+    // Before it has registered an engine ends only with a reason that it has given itself.
+    const bool crashed =
+        WIFSIGNALED(status) || (end.was_registered && !end.announced && !end.told_to_stop);
     if (crashed || decision.restart) {
       const std::string id = last_id_ ? " " + std::to_string(last_id_->value) : std::string();
       log_.write(crashed ? LogLevel::error : LogLevel::info, "engine" + id + " " + decision.why);
