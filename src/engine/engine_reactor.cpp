@@ -207,7 +207,7 @@ void EngineReactor::read_nanny() {
   }
 }
 
-void EngineReactor::tell_nanny(const std::string& line) {
+void EngineReactor::tell_nanny(const std::string& line) const {
   if (options_.nanny_fd >= 0 && !nanny_lost_) {
     [[maybe_unused]] const auto sent =
         send(options_.nanny_fd, line.data(), line.size(), MSG_NOSIGNAL);

@@ -153,7 +153,7 @@ class EngineReactor {
   void publish(const Published& message);
   [[nodiscard]] TimePoint next_deadline() const;
   /// A line of nanny_link.hpp; nothing happens without a nanny.
-  void tell_nanny(const std::string& line);
+  void tell_nanny(const std::string& line) const;
   void read_nanny();
   void close_link();
 

@@ -3,7 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <iterator>
-#include <netinet/in.h>
+#include <netinet/in.h>  // NOLINT(misc-include-cleaner): IPPROTO_TCP
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>

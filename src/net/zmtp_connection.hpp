@@ -24,10 +24,10 @@ class ZmtpHost {
  public:
   ZmtpHost(const ZmtpHost&) = delete;
   ZmtpHost& operator=(const ZmtpHost&) = delete;
+  virtual ~ZmtpHost() = default;
 
  protected:
   ZmtpHost(IoLoop& loop, std::size_t unsent_bytes_max);
-  virtual ~ZmtpHost() = default;
 
   /// The handshake is through: gives the peer its name. False when it has to wait for start(), or
   /// was dropped.

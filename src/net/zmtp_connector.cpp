@@ -1,7 +1,6 @@
 #include "net/zmtp_connector.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <netdb.h>

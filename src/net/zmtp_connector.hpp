@@ -57,7 +57,7 @@ class ZmtpConnector final : private ZmtpHost {
   /// `log` must outlive the connector.
   ZmtpConnector(IoLoop& loop, const Options& options, Log& log);
   /// Closes all links; what has not left is lost (see linger()).
-  ~ZmtpConnector();
+  ~ZmtpConnector() override;
 
   /// A new link to `tcp://host:port` or `ipc://path`. `name` is not empty and not in use;
   /// `identity` is what the peer knows it by. A SUB gets everything; what arrives for a PUB are

@@ -66,7 +66,7 @@ class ZmtpRouter final : private ZmtpHost {
 
   /// `name` begins the log lines; `log` must outlive the router.
   ZmtpRouter(IoLoop& loop, std::string name, const Options& options, Log& log);
-  ~ZmtpRouter();
+  ~ZmtpRouter() override;
 
   /// Listens on `tcp://ip`, `tcp://*` or `tcp://host`; port 0 takes a free one. Returns the port.
   Result<int> bind(std::string_view interface, int port);
