@@ -11,7 +11,7 @@ extern "C" char** environ;  // NOLINT(readability-redundant-declaration): POSIX 
 
 int main(int argc, char** argv) {
   ipf::engine::ProcessStart start{.arguments = {argv + 1, argv + argc}, .environment = {}};
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+  for (char* const* entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     start.environment.emplace_back(*entry);
   }
   auto parsed = ipf::engine::parse_engine_options(start.arguments);

@@ -154,7 +154,7 @@ class Client::Impl {
       return nullptr;
     }
     if (digits.size() == rest.size()) {
-      auto state = board.find(number);
+      const auto state = board.find(number);
       return state && !state->broadcast ? state : nullptr;
     }
     return board.find(number, rest.substr(digits.size() + 1));

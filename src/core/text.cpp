@@ -62,6 +62,7 @@ std::string errno_text(int errno_value) {
 std::optional<std::uint64_t> parse_bytes(std::string_view text) {
   double amount = 0;
   const char* const end = text.data() + text.size();
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is given
   const auto read = std::from_chars(text.data(), end, amount);
   if (read.ec != std::errc{} || !(amount >= 0)) {
     return std::nullopt;

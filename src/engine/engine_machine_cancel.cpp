@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <chrono>
-#include <utility>
 
 #include "engine/engine_machine.hpp"
 
