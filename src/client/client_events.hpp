@@ -28,6 +28,11 @@ struct BroadcastPart {
   std::string target{};
 };
 
+/// What follows our prefix in the msg_id of a part.
+inline std::string part_id(RequestNumber broadcast, const std::string& target) {
+  return std::to_string(broadcast) + "_" + target;
+}
+
 /// A request before it gets its header.
 struct NewRequest {
   RequestNumber number{};

@@ -304,7 +304,7 @@ std::string ClientMachine::msg_id(RequestNumber number,
                                   const RequestState& request,
                                   const std::string& target) const {
   if (request.broadcast) {
-    return options_.msg_id_prefix + std::to_string(*request.broadcast) + "_" + target;
+    return options_.msg_id_prefix + part_id(*request.broadcast, target);
   }
   return options_.msg_id_prefix + std::to_string(number);
 }

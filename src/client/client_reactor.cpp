@@ -52,22 +52,22 @@ struct ClientReactor::Network {
   Network(const FoundConnection& connection, const Wakeup& wakeup)
       : wakeup_waiting(loop, wakeup.fd()) {
     const ConnectionInfo& info = connection.info;
-    const auto connect = [&](ZmtpConnector::Kind kind, std::string_view name, int port) {
+    const auto connect = [&](ZmtpType type, std::string_view name, int port) {
       const auto connected =
-          links.connect(kind, std::string(name), endpoint_url(connection.interface, port));
+          links.connect(type, std::string(name), endpoint_url(connection.interface, port));
       if (!connected) {
         throw ClientError(ClientErrorCode::invalid_argument, connected.error().message);
       }
     };
     // Subscriptions first: they need the longest until they take effect.
-    connect(ZmtpConnector::Kind::sub, notification_link, info.notification);
-    connect(ZmtpConnector::Kind::sub, iopub_link, info.iopub);
-    connect(ZmtpConnector::Kind::dealer, link_of(Channel::query), info.registration);
-    connect(ZmtpConnector::Kind::dealer, link_of(Channel::mux), info.mux);
-    connect(ZmtpConnector::Kind::dealer, link_of(Channel::task), info.task);
-    connect(ZmtpConnector::Kind::dealer, link_of(Channel::control), info.control);
+    connect(ZmtpType::sub, notification_link, info.notification);
+    connect(ZmtpType::sub, iopub_link, info.iopub);
+    connect(ZmtpType::dealer, link_of(Channel::query), info.registration);
+    connect(ZmtpType::dealer, link_of(Channel::mux), info.mux);
+    connect(ZmtpType::dealer, link_of(Channel::task), info.task);
+    connect(ZmtpType::dealer, link_of(Channel::control), info.control);
     if (!info.broadcast.empty()) {
-      connect(ZmtpConnector::Kind::dealer, link_of(Channel::broadcast), info.broadcast.front());
+      connect(ZmtpType::dealer, link_of(Channel::broadcast), info.broadcast.front());
     }
   }
 

@@ -61,9 +61,9 @@ class ClientReactor {
   void end();
   void wake();
   /// Hands the machine what was submitted.
+  void take_submissions(TimePoint now);
   /// One message for all, and a request that waits for each engine's answer.
   void submit_broadcast(TimePoint now, const NewRequest& request);
-  void take_submissions(TimePoint now);
   void receive(TimePoint now);
   void feed(TimePoint now, MessageReader::Read read);
   /// Performs the actions of a round.

@@ -85,7 +85,7 @@ std::optional<RequestNumber> MessageReader::part_number(std::string_view id) con
 void MessageReader::expect_broadcast(RequestNumber number,
                                      const std::vector<BroadcastPart>& parts) {
   for (const auto& part : parts) {
-    std::string id = std::to_string(number) + "_" + part.target;
+    std::string id = part_id(number, part.target);
     broadcast_ids_.emplace(part.number, PartId{.id = id});
     broadcast_parts_.emplace(std::move(id), part.number);
   }

@@ -68,7 +68,7 @@ ResultBoard::ResultBoard(const ClientLimits& limits, std::string msg_id_prefix)
 
 std::string RequestState::msg_id() const {
   if (broadcast) {
-    return origin->msg_id_prefix + std::to_string(*broadcast) + "_" + target;
+    return origin->msg_id_prefix + part_id(*broadcast, target);
   }
   return origin->msg_id_prefix + std::to_string(number);
 }

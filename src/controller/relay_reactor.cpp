@@ -27,7 +27,7 @@ bool is_idle(const Message& status) {
 
 ZmtpRouter::Options outputs_of_engines(const NetLimits& limits) {
   auto options = ZmtpRouter::Options::with({}, limits);
-  options.kind = ZmtpRouter::Kind::sub;
+  options.type = ZmtpType::sub;
   return options;
 }
 

@@ -40,6 +40,14 @@ bool process_alive(pid_t pid, std::uint64_t start_ticks) {
   return now != 0 && (start_ticks == 0 || now == start_ticks);
 }
 
+std::uint64_t resident_bytes(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
+  std::uint64_t total_pages = 0;
+  std::uint64_t resident_pages = 0;
+  file >> total_pages >> resident_pages;
+  return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
 ProcessUsage process_usage() {
   ProcessUsage out;
   rusage usage{};
@@ -48,12 +56,7 @@ ProcessUsage process_usage() {
       out.cpu += std::chrono::seconds(part.tv_sec) + std::chrono::microseconds(part.tv_usec);
     }
   }
-  std::ifstream file("/proc/self/statm");
-  std::uint64_t total_pages = 0;
-  std::uint64_t resident_pages = 0;
-  if (file >> total_pages >> resident_pages) {
-    out.resident_bytes = resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-  }
+  out.resident_bytes = resident_bytes(getpid());
   return out;
 }
 

@@ -100,7 +100,7 @@ Result<void> EngineLink::connect(EngineId id) {
   set_id(id);
   const std::string& uuid = messages_.uuid();
   const auto shell = [&](std::string_view name, int port) {
-    return queues_.connect(ZmtpConnector::Kind::router, std::string(name), url(port), uuid);
+    return queues_.connect(ZmtpType::router, std::string(name), url(port), uuid);
   };
   IPF_TRY(shell(mux_link, info_.mux));
   if (info_.task != 0) {
@@ -110,9 +110,8 @@ Result<void> EngineLink::connect(EngineId id) {
     const auto leaf = static_cast<std::size_t>(id.value) % info_.broadcast.size();
     IPF_TRY(shell("broadcast", info_.broadcast[leaf]));
   }
-  IPF_TRY(queues_.connect(ZmtpConnector::Kind::router, std::string(control_link),
-                          url(info_.control), uuid));
-  IPF_TRY(queues_.connect(ZmtpConnector::Kind::pub, std::string(iopub_link), url(info_.iopub)));
+  IPF_TRY(queues_.connect(ZmtpType::router, std::string(control_link), url(info_.control), uuid));
+  IPF_TRY(queues_.connect(ZmtpType::pub, std::string(iopub_link), url(info_.iopub)));
   return connect_heart();
 }
 

@@ -329,10 +329,13 @@ void EngineReactor::on_request(Channel channel, Message message) {
     }
     return std::move(*Message::split(head_builder_.finish()));
   };
-  Pending entry{.channel = channel, .msg_type = std::string(msg_type), .head = head()};
+  Pending entry{.channel = channel,
+                .msg_type = std::string(msg_type),
+                .msg_id = std::string(header->msg_id),
+                .head = head()};
   const RequestKind kind = kind_of(msg_type);
   if (is_shell(channel) && !is_control_type(msg_type)) {
-    RequestArrived event{.token = token, .kind = kind, .msg_id = std::string(header->msg_id)};
+    RequestArrived event{.token = token, .kind = kind, .msg_id = entry.msg_id};
     if (kind != RequestKind::native) {
       entry.request = std::move(message);
     }
@@ -546,10 +549,9 @@ void EngineReactor::hand_over(RequestToken token, WorkKind kind) {
   if (options_.capture != nullptr) {
     options_.capture->discard(false);
   }
-  const auto header = headers_.read_header(*request.request);
   channels_.queue.hand_over({.token = token,
                              .kind = kind,
-                             .msg_id = header ? std::string(header->msg_id) : std::string(),
+                             .msg_id = request.msg_id,
                              .message = std::move(*request.request),
                              .of_kernel = work_of_kernel_});
   request.request.reset();
@@ -597,9 +599,7 @@ void EngineReactor::perform(const SendAborted& action) {
   reply(request, aborted_content, {.status = ReplyStatus::aborted});
   if (action.moved) {
     guard_.forget(request.head.signature());
-    if (const auto header = headers_.read_header(request.head)) {
-      sent_replies_.forget(header->msg_id);
-    }
+    sent_replies_.forget(request.msg_id);
   }
 }
 
@@ -653,9 +653,7 @@ void EngineReactor::reply(const Pending& request,
   }
   Frames sent = link_->reply(target, facts, content, buffers);
   if (request.channel == Channel::shell) {
-    if (const auto header = headers_.read_header(request.head)) {
-      sent_replies_.add(std::string(header->msg_id), std::move(sent));
-    }
+    sent_replies_.add(request.msg_id, std::move(sent));
   }
 }
 

@@ -77,6 +77,7 @@ class EngineReactor {
   struct Pending {
     Channel channel{Channel::shell};
     std::string msg_type{};
+    std::string msg_id{};
     Message head;                      ///< without large buffers
     std::optional<Message> request{};  ///< complete, until Python has it
     WallTime started{};

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/text.hpp"
+#include "net/poll_timeout.hpp"
 #include "protocol/json_text.hpp"
 
 namespace ipf::engine {
@@ -39,8 +40,7 @@ Address abstract_address(const std::string& name) {
 
 bool wait_for(int fd, short events, TimePoint deadline) {
   pollfd item{fd, events, 0};
-  const auto left = (deadline - steady_now()).count() / 1'000'000;
-  return poll(&item, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000))) > 0;
+  return poll(&item, 1, poll_timeout_ms(steady_now(), deadline)) > 0;
 }
 
 bool send_all(int fd, std::string_view bytes, TimePoint deadline) {

@@ -24,6 +24,7 @@
 #include "engine/death_notice.hpp"
 #include "engine/nanny_link.hpp"
 #include "engine/process_tree.hpp"
+#include "net/poll_timeout.hpp"
 
 namespace ipf::engine {
 
@@ -239,12 +240,8 @@ class Nanny {
     const TimePoint now = steady_now();
     // A kernel without pidfd: look now and then.
     const TimePoint look = child_fd_ < 0 ? now + no_pidfd_interval : TimePoint::never();
-    const TimePoint due = std::min({look, kill_at_, memory_check_});
-    int timeout_ms = -1;
-    if (due != TimePoint::never()) {
-      timeout_ms = static_cast<int>(std::max<std::int64_t>(0, (due - now).count() / 1'000'000 + 1));
-    }
-    poll(items.data(), items.size(), timeout_ms);
+    poll(items.data(), items.size(),
+         poll_timeout_ms(now, std::min({look, kill_at_, memory_check_})));
   }
 
   void read_lines() {
@@ -370,7 +367,7 @@ class Nanny {
         return true;
       }
       pollfd item{signal_fd_, POLLIN, 0};
-      poll(&item, 1, static_cast<int>((until - now).count() / 1'000'000 + 1));
+      poll(&item, 1, poll_timeout_ms(now, until));
     }
   }
 

@@ -6,7 +6,8 @@
 #include <fstream>
 #include <string>
 #include <system_error>
-#include <unistd.h>
+
+#include "core/process_info.hpp"
 
 namespace ipf::engine {
 
@@ -57,14 +58,9 @@ std::vector<pid_t> process_tree(pid_t root) {
 }
 
 std::uint64_t resident_bytes(const std::vector<pid_t>& processes) {
-  const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   std::uint64_t bytes = 0;
   for (const pid_t pid : processes) {
-    std::ifstream file(directory(pid) + "/statm");
-    std::uint64_t size = 0;
-    std::uint64_t resident = 0;
-    file >> size >> resident;
-    bytes += resident * page;
+    bytes += ipf::resident_bytes(pid);
   }
   return bytes;
 }

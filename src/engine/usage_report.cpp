@@ -1,26 +1,19 @@
 #include "engine/usage_report.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <fstream>
 #include <string>
-#include <sys/resource.h>
 #include <thread>
 #include <unistd.h>
 
+#include "core/process_info.hpp"
 #include "core/text.hpp"
 #include "protocol/json_text.hpp"
 
 namespace ipf::engine {
 
 namespace {
-
-std::uint64_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  std::uint64_t size = 0;
-  std::uint64_t resident = 0;
-  file >> size >> resident;
-  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
 
 std::uint64_t meminfo_bytes(const std::string& field) {
   std::ifstream file("/proc/meminfo");
@@ -36,19 +29,11 @@ std::uint64_t meminfo_bytes(const std::string& field) {
   return 0;
 }
 
-double cpu_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
 }  // namespace
 
 std::string UsageMeter::content(TimePoint now) {
-  const double cpu = cpu_seconds();
+  const ProcessUsage usage = process_usage();
+  const double cpu = std::chrono::duration<double>(usage.cpu).count();
   const double elapsed = static_cast<double>((now - last_).count()) / 1e9;
   const double percent =
       last_cpu_seconds_ > 0 && elapsed > 0 ? 100 * (cpu - last_cpu_seconds_) / elapsed : 0.0;
@@ -63,7 +48,7 @@ std::string UsageMeter::content(TimePoint now) {
                     {"hostname", host_name()},
                     {"pid", getpid()},
                     {"kernel_cpu", percent},
-                    {"kernel_memory", resident_bytes()},
+                    {"kernel_memory", usage.resident_bytes},
                     {"cpu_count", std::thread::hardware_concurrency()},
                     {"host_virtual_memory",
                      {{"total", total},

@@ -13,22 +13,6 @@ namespace ipf {
 
 namespace {
 
-constexpr std::string_view subscribe_to_all("\1", 1);
-
-std::string_view type_of(ZmtpConnector::Kind kind) {
-  switch (kind) {
-    case ZmtpConnector::Kind::router:
-      return "ROUTER";
-    case ZmtpConnector::Kind::dealer:
-      return "DEALER";
-    case ZmtpConnector::Kind::pub:
-      return "PUB";
-    case ZmtpConnector::Kind::sub:
-      return "SUB";
-  }
-  IPF_CHECK(false);
-}
-
 struct Address {
   sockaddr_storage bytes{};
   socklen_t size{};
@@ -96,7 +80,7 @@ ZmtpConnector::~ZmtpConnector() {
   }
 }
 
-Result<void> ZmtpConnector::connect(Kind kind,
+Result<void> ZmtpConnector::connect(ZmtpType type,
                                     std::string name,
                                     const std::string& url,
                                     const std::string& identity) {
@@ -108,18 +92,10 @@ Result<void> ZmtpConnector::connect(Kind kind,
   auto link = std::make_unique<Link>();
   link->name = std::move(name);
   link->url = url;
-  link->session = {.socket_type = type_of(kind),
-                   .identity = identity,
-                   .message_bytes_max = options_.message_bytes_max,
-                   .discards_messages = kind == Kind::pub};
+  link->session = {
+      .type = type, .identity = identity, .message_bytes_max = options_.message_bytes_max};
   link->address = address->bytes;
   link->address_size = address->size;
-  if (kind == Kind::sub) {
-    FramesBuilder first;
-    first.add(link->name);
-    first.add(subscribe_to_all);
-    link->session_start = first.finish();
-  }
   link->pause = options_.retry_first;
   links_.push_back(std::move(link));
   open(*links_.back());
@@ -159,8 +135,8 @@ bool ZmtpConnector::introduce(ZmtpConnection& connection) {
   connection.introduce(link.name);
   link.up = true;
   link.pause = options_.retry_first;
-  if (link.session_start.size() > 0) {
-    connection.queue({}, link.session_start, 1);
+  if (link.session.type == ZmtpType::sub) {
+    connection.queue({}, zmtp_subscription(link.name), 1);
   }
   for (const Frames& frames : link.held) {
     connection.queue({}, frames, 1);
@@ -209,9 +185,7 @@ SendResult ZmtpConnector::send(std::span<const std::string_view> first,
   for (const std::string_view frame : first) {
     held.add(frame);
   }
-  for (std::size_t i = from; i < rest.size(); ++i) {
-    held.add(rest.shared(i));
-  }
+  held.add_from(rest, from);
   Frames frames = held.finish();
   if (link->held_bytes + frames.total_bytes() > options_.held_bytes_max) {
     return SendResult::failed;

@@ -52,7 +52,6 @@ class ZmtpConnector final : private ZmtpHost {
     Duration probe_interval{};
     Duration proof_time{std::chrono::seconds(6)};
   };
-  enum class Kind { router, dealer, pub, sub };
 
   /// `log` must outlive the connector.
   ZmtpConnector(IoLoop& loop, const Options& options, Log& log);
@@ -63,7 +62,7 @@ class ZmtpConnector final : private ZmtpHost {
   /// `identity` is what the peer knows it by. A SUB gets everything; what arrives for a PUB are
   /// subscriptions, and since it sends everything they are not looked at. Fails for an address that
   /// is malformed or cannot be resolved; that nobody listens is no failure.
-  Result<void> connect(Kind kind,
+  Result<void> connect(ZmtpType type,
                        std::string name,
                        const std::string& url,
                        const std::string& identity = {});
@@ -97,7 +96,6 @@ class ZmtpConnector final : private ZmtpHost {
     std::string name{};
     std::string url{};
     ZmtpSession::Options session{};
-    Frames session_start{};  ///< what a new connection begins with, its name in front
     sockaddr_storage address{};
     socklen_t address_size{};
     std::unique_ptr<ZmtpConnection> connection{};  ///< null while it waits to try again

@@ -10,7 +10,7 @@ namespace {
 
 ZmtpRouter::Options options_of(const NetLimits& limits) {
   auto options = ZmtpRouter::Options::with({}, limits);
-  options.kind = ZmtpRouter::Kind::xpub;
+  options.type = ZmtpType::xpub;
   options.unsent_bytes_max = 2 * ZmtpPublisher::unsent_bytes_max;  // half of it is for reading
   return options;
 }

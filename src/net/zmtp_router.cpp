@@ -8,7 +8,6 @@
 #include <unistd.h>
 #include <utility>
 
-#include "core/check.hpp"
 #include "net/tcp_listen.hpp"
 
 namespace ipf {
@@ -19,27 +18,6 @@ constexpr std::size_t introduced_max = 10'000;
 constexpr Duration accept_pause = std::chrono::seconds(1);
 constexpr Duration proof_time = std::chrono::seconds(3);
 constexpr Duration log_distance = std::chrono::seconds(10);
-
-std::string_view type_of(ZmtpRouter::Kind kind) {
-  switch (kind) {
-    case ZmtpRouter::Kind::router:
-      return "ROUTER";
-    case ZmtpRouter::Kind::sub:
-      return "SUB";
-    case ZmtpRouter::Kind::xpub:
-      return "XPUB";
-  }
-  IPF_CHECK(false);
-}
-
-/// What a SUB says first: the name of the peer, which is not sent, and a subscription to
-/// everything.
-Frames everything(std::string_view peer) {
-  FramesBuilder out;
-  out.add(peer);
-  out.add(std::string_view("\1", 1));
-  return out.finish();
-}
 
 }  // namespace
 
@@ -65,7 +43,7 @@ ZmtpRouter::ZmtpRouter(IoLoop& loop, std::string name, const Options& options, L
     : ZmtpHost(loop, options.unsent_bytes_max),
       name_(std::move(name)),
       options_(options),
-      session_options_{.socket_type = type_of(options.kind),
+      session_options_{.type = options.type,
                        .identity = options.identity,
                        .message_bytes_max = options.message_bytes_max},
       log_(log),
@@ -142,7 +120,7 @@ void ZmtpRouter::add_connection(int fd, std::string address) {
 
 bool ZmtpRouter::introduce(ZmtpConnection& connection) {
   std::string identity =
-      options_.kind == Kind::router ? connection.session().peer_identity() : std::string{};
+      options_.type == ZmtpType::router ? connection.session().peer_identity() : std::string{};
   if (identity.empty()) {  // a name as libzmq makes them: five bytes, the first one zero
     const std::uint32_t number = next_name_++;
     identity.assign(1, '\0');
@@ -166,7 +144,8 @@ bool ZmtpRouter::introduce(ZmtpConnection& connection) {
     named_.push_back(identity);
   }
   connection.introduce(std::move(identity));
-  if (options_.kind == Kind::sub && connection.queue({}, everything(connection.identity()), 1)) {
+  if (options_.type == ZmtpType::sub &&
+      connection.queue({}, zmtp_subscription(connection.identity()), 1)) {
     dirty_.push_back(&connection);
   }
   return true;
@@ -232,7 +211,7 @@ SendResult ZmtpRouter::send(std::span<const std::string_view> first,
   if (found == by_identity_.end()) {
     return SendResult::unroutable;
   }
-  if (options_.kind == Kind::xpub &&
+  if (options_.type == ZmtpType::xpub &&
       found->second->unsent_bytes() > options_.unsent_bytes_max / 2) {
     return SendResult::failed;
   }

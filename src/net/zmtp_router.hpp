@@ -43,12 +43,11 @@ namespace ipf {
 /// a poll round; so a burst to one peer is one system call.
 class ZmtpRouter final : private ZmtpHost {
  public:
-  /// What the socket is to its peers. A `sub` gets everything that PUBs send; an `xpub` gets
-  /// subscriptions (see ZmtpPublisher). Both give their peers names, whatever these call
-  /// themselves, and a peer that does not read loses messages instead of its connection.
-  enum class Kind { router, sub, xpub };
   struct Options {
-    Kind kind{Kind::router};
+    /// `router`, `sub` or `xpub`. A `sub` gets everything that PUBs send; an `xpub` gets
+    /// subscriptions (see ZmtpPublisher), and a peer of it that does not read loses messages
+    /// instead of its connection. Both name their peers, whatever these call themselves.
+    ZmtpType type{ZmtpType::router};
     std::string identity{};
     std::size_t message_bytes_max{std::size_t{4} << 30U};
     std::size_t unsent_bytes_max{std::size_t{2} << 30U};

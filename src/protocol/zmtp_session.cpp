@@ -1,6 +1,7 @@
 #include "protocol/zmtp_session.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -58,21 +59,25 @@ Unexpected violation(std::string text) {
   return unexpected(ErrorCode::malformed, std::move(text));
 }
 
-/// Who may be at the other end of a socket of type `own` (rfc 28 and 29).
-bool fits(std::string_view own, std::string_view peer) {
-  if (own == "ROUTER") {
-    return peer == "DEALER" || peer == "ROUTER" || peer == "REQ";
+std::string_view name_of(ZmtpType type) {
+  constexpr std::array<std::string_view, 5> names{"ROUTER", "DEALER", "PUB", "SUB", "XPUB"};
+  return names.at(static_cast<std::size_t>(type));
+}
+
+/// Whether a socket named `peer` may be at the other end of one of type `own` (rfc 28 and 29).
+bool fits(ZmtpType own, std::string_view peer) {
+  switch (own) {
+    case ZmtpType::router:
+      return peer == "DEALER" || peer == "ROUTER" || peer == "REQ";
+    case ZmtpType::dealer:
+      return peer == "ROUTER" || peer == "DEALER" || peer == "REP";
+    case ZmtpType::pub:
+    case ZmtpType::xpub:
+      return peer == "SUB" || peer == "XSUB";
+    case ZmtpType::sub:
+      return peer == "PUB" || peer == "XPUB";
   }
-  if (own == "DEALER") {
-    return peer == "ROUTER" || peer == "DEALER" || peer == "REP";
-  }
-  if (own == "PUB") {
-    return peer == "SUB" || peer == "XSUB";
-  }
-  if (own == "XPUB") {
-    return peer == "SUB" || peer == "XSUB";
-  }
-  return own == "SUB" && (peer == "PUB" || peer == "XPUB");
+  return false;
 }
 
 }  // namespace
@@ -87,13 +92,20 @@ void append_zmtp_ping(std::string& out) {
   append_command(out, std::string_view("\4PING\0\0", 7));  // with no time to live
 }
 
+Frames zmtp_subscription(std::string_view peer) {
+  FramesBuilder out;
+  out.add(peer);
+  out.add(std::string_view("\1", 1));
+  return out.finish();
+}
+
 ZmtpSession::ZmtpSession(const Options& options) : options_(options) {}
 
 std::string ZmtpSession::hello() const {
   std::string out("\xff\0\0\0\0\0\0\0\0\x7f\3\1NULL", 16);
   out.resize(greeting_size, '\0');
   std::string ready("\5READY");
-  append_property(ready, "Socket-Type", options_.socket_type);
+  append_property(ready, "Socket-Type", name_of(options_.type));
   append_property(ready, "Identity", options_.identity);
   append_command(out, ready);
   return out;
@@ -223,7 +235,7 @@ Result<void> ZmtpSession::take_command(std::string_view body,
     append_command(answer, pong);
   } else if (name == "PONG") {
     ++pongs_;
-  } else if (options_.socket_type == "XPUB" && (name == "SUBSCRIBE" || name == "CANCEL")) {
+  } else if (options_.type == ZmtpType::xpub && (name == "SUBSCRIBE" || name == "CANCEL")) {
     FramesBuilder message;
     message.add(name_);
     message.add((name == "CANCEL" ? std::string(1, '\0') : "\1") + std::string(rest));
@@ -256,9 +268,9 @@ Result<void> ZmtpSession::take_ready(std::string_view properties) {
       peer_identity_ = value;
     }
   }
-  if (!fits(options_.socket_type, socket_type)) {
+  if (!fits(options_.type, socket_type)) {
     return violation("a " + printable(socket_type) + " socket cannot talk to a " +
-                     std::string(options_.socket_type));
+                     std::string(name_of(options_.type)));
   }
   stage_ = Stage::ready;
   return {};
@@ -284,7 +296,7 @@ Result<void> ZmtpSession::begin_frame(std::uint64_t size) {
 void ZmtpSession::end_frame(bool more, std::vector<Frames>& messages) {
   if (!more) {
     Frames message = builder_.finish();
-    if (!options_.discards_messages) {
+    if (options_.type != ZmtpType::pub) {
       messages.push_back(std::move(message));
     }
     in_message_ = false;

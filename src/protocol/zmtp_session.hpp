@@ -13,6 +13,9 @@
 
 namespace ipf {
 
+/// What a socket is to its peers.
+enum class ZmtpType { router, dealer, pub, sub, xpub };
+
 /// The receiving half of one ZMTP 3 connection with the NULL mechanism, and what has to be answered
 /// on it (rfc.zeromq.org/spec/23, /37). Pure: bytes in, messages and control bytes out.
 ///
@@ -25,20 +28,20 @@ namespace ipf {
 /// Anything else is an Error and ends the connection: a peer of ZMTP 1 or 2, another mechanism, a
 /// socket type that does not fit, a message over the limits. libzmq before 4.0 is refused thereby.
 ///
+/// What arrives for a PUB are subscriptions; ours send everything, so it is dropped.
+///
 /// Small frames are copied into the message's one block; a large one gets storage of its own, and
 /// its bytes can be received straight into it (room()).
 class ZmtpSession {
  public:
   struct Options {
-    std::string_view socket_type{"ROUTER"};  ///< ROUTER, DEALER, PUB, SUB or XPUB
+    ZmtpType type{ZmtpType::router};
     std::string identity{};
     /// Bytes of all frames of one message.
     std::size_t message_bytes_max{std::size_t{4} << 30U};
     std::size_t message_frames_max{1'000'000};
     std::size_t identity_bytes_max{255};
     std::size_t command_bytes_max{65536};
-    /// A PUB that sends everything has no use for subscriptions.
-    bool discards_messages{false};
   };
 
   explicit ZmtpSession(const Options& options);
@@ -101,6 +104,10 @@ class ZmtpSession {
 
 /// Appends the header of a message frame of ZMTP 3.
 void append_zmtp_header(std::string& out, std::size_t size, bool more);
+
+/// What a SUB says first, to get everything: `peer`, the name of the connection, which is not sent,
+/// and the subscription.
+Frames zmtp_subscription(std::string_view peer);
 
 /// Appends a PING, which a living peer of ZMTP 3.1 answers at once.
 void append_zmtp_ping(std::string& out);

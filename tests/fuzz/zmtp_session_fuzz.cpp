@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // Half of the inputs start behind a good handshake, where the frames are.
   std::string hello;
   if (!input.empty() && (data[0] & 1U) != 0) {
-    const ipf::ZmtpSession::Options peer{.socket_type = "DEALER", .identity = "peer"};
+    const ipf::ZmtpSession::Options peer{.type = ipf::ZmtpType::dealer, .identity = "peer"};
     hello = ipf::ZmtpSession(peer).hello();
   }
   std::vector<ipf::Frames> messages;

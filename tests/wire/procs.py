@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,12 +88,16 @@ def kill_all(token: str) -> None:
     wait_until(round_of_kills, "processes of the stack are dead after SIGKILL", timeout=10)
 
 
-def await_none(token: str, timeout: float) -> list[ProcInfo]:
-    """Wait until no process of the stack is left; return the survivors."""
+def await_none(token: str, timeout: float, besides: Collection[int] = ()) -> list[ProcInfo]:
+    """Wait until no process of the stack is left but ``besides``; return the survivors."""
+
+    def left() -> list[ProcInfo]:
+        return [info for info in stack_processes(token) if info.pid not in besides]
+
     try:
-        wait_until(lambda: not stack_processes(token), "no process left", timeout)
+        wait_until(lambda: not left(), "no process left", timeout)
     except WaitTimeoutError:
-        return stack_processes(token)
+        return left()
     return []
 
 

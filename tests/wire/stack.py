@@ -226,16 +226,14 @@ class Stack:
         self.close_clients()
         self.processes()
         problems = []
-        running = [p for p in self.procs if p.popen.poll() is None]
+        grace = max((_GRACE[p.kind] for p in self.procs), default=1.0)
+        controllers = {p.pid for p in self.procs if p.name.startswith("controller")}
         try:
-            for proc in sorted(running, key=lambda p: p.name.startswith("controller")):
-                procs.signal_quietly(proc.pid, signal.SIGTERM)
-            for proc in running:
-                try:
-                    proc.wait(_GRACE[proc.kind])
-                except StackError as error:
-                    problems.append(str(error))
-            grace = max((_GRACE[p.kind] for p in self.procs), default=1.0)
+            problems += self._end([p for p in self.procs if p.pid not in controllers])
+            if any(p.kind == "real" for p in self.engines):
+                # The reference's nanny never ends when the controller goes before it has been told.
+                procs.await_none(self.token, grace, controllers)
+            problems += self._end([p for p in self.procs if p.pid in controllers])
             survivors = procs.await_none(self.token, grace)
             problems += [f"survived the stop: {info.pid} {info.command}" for info in survivors]
         finally:
@@ -246,6 +244,20 @@ class Stack:
         problems += self._leaks()
         if problems:
             raise StackError("\n".join(problems) + "\n" + self.logs())
+
+    @staticmethod
+    def _end(group: Sequence[Proc]) -> list[str]:
+        """SIGTERM to every process of ``group`` that runs; what is wrong with the way they end."""
+        problems = []
+        running = [p for p in group if p.popen.poll() is None]
+        for proc in running:
+            procs.signal_quietly(proc.pid, signal.SIGTERM)
+        for proc in running:
+            try:
+                proc.wait(_GRACE[proc.kind])
+            except StackError as error:
+                problems.append(str(error))
+        return problems
 
     def _leaks(self) -> list[str]:
         def found() -> list[str]:

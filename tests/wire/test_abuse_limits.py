@@ -20,6 +20,7 @@ from .conftest import StackFactory
 from .hostile import ENGINES, engine_uuid, expect_silence
 from .pairings import C, command
 from .polling import holds_for, wait_until
+from .procs import freeze
 from .raw import CHANNELS, RawPeer, ports
 from .stack import Proc, Stack
 
@@ -316,7 +317,7 @@ def test_an_engine_that_takes_nothing_delays_nobody_else(make_stack: StackFactor
     stack = make_stack()
     rc = stack.start(2)
     pids = rc[:].apply_sync(os.getpid)
-    os.kill(pids[0], signal.SIGSTOP)
+    freeze(pids[0])
     try:
         with RawPeer(stack.connection("client")) as peer:
             for _ in range(100):  # 200 MB of requests, far more than sockets hold

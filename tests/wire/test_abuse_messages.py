@@ -16,6 +16,7 @@ from .conftest import StackFactory
 from .hostile import ENGINES, engine_uuid, expect_silence, nap, peer_still_served
 from .pairings import A, C
 from .polling import holds_for, wait_until
+from .procs import freeze
 from .raw import CHANNELS, RawPeer, header
 from .stack import Stack
 
@@ -263,7 +264,7 @@ def test_a_controller_that_stood_still_goes_on(
     stack = make_stack()
     rc = stack.start(2, ping=ping)
     pids = rc[:].apply_sync(os.getpid)
-    os.kill(stack.controller.pid, signal.SIGSTOP)
+    freeze(stack.controller.pid)
     queued = rc.load_balanced_view().map_async(nap, [0.01] * 10)
     direct = rc[:].apply_async(os.getpid)
     time.sleep(seconds)  # more heart beats than an engine may miss
@@ -279,7 +280,7 @@ def test_a_frozen_engine_comes_back_within_its_misses(make_stack: StackFactory) 
     stack = make_stack()
     rc = stack.start(2, ping=300)
     pids = rc[:].apply_sync(os.getpid)
-    os.kill(pids[0], signal.SIGSTOP)
+    freeze(pids[0])
     waiting = rc[0].apply_async(os.getpid)
     assert rc[1].apply_async(os.getpid).get(timeout=T) == pids[1]
     time.sleep(1)

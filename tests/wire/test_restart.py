@@ -17,6 +17,7 @@ import pytest
 from .conftest import StackFactory
 from .pairings import A, C
 from .polling import wait_until
+from .procs import freeze
 from .stack import Stack
 
 FULL = os.environ.get("IPF_FULL", "") not in {"", "0"}
@@ -230,7 +231,7 @@ def test_an_engine_that_comes_back_late_keeps_its_task(make_stack: StackFactory)
     with view.temp_flags(targets=0):
         ar = view.apply_async(count_run_and_wait, 1, prefix, flag)
     wait_until(Path(f"{flag}.started").exists, "it runs")
-    os.kill(pids[0], signal.SIGSTOP)
+    freeze(pids[0])
     try:
         restart(stack, *patient)
         time.sleep(6)  # longer than the scheduler waits for an engine that has just registered
@@ -249,7 +250,7 @@ def test_a_task_that_waited_again_is_nobodys_after_the_restart(make_stack: Stack
     flag = stack.root / "flag"
     busy = rc.load_balanced_view(targets=1).apply_async(wait_for_flag, str(flag))
     wait_until(Path(f"{flag}.started").exists, "the second engine is busy")
-    os.kill(pids[0], signal.SIGSTOP)
+    freeze(pids[0])
     try:
         moved = rc.load_balanced_view().apply_async(os.getpid)  # to the first one, which is idle
         wait_until(lambda: rc.ids == [1], "the frozen engine is given up", 20)

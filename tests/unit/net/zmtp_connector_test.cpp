@@ -19,7 +19,6 @@ using test::loopback;
 using test::make_frames;
 using test::patience;
 using test::texts_of;
-using Kind = ZmtpConnector::Kind;
 using Texts = std::vector<std::string>;
 
 class Lines : public Log {
@@ -111,7 +110,7 @@ TEST(ZmtpConnector, ADealerTalksWithARouterAboutFramesOfAllSizes) {
   Bench bench;
   Socket router(bench.context, SocketKind::router, {.identity = "in"});
   const int port = bench.bound(router);
-  ASSERT_TRUE(bench.connector.connect(Kind::dealer, "task", url_of(port), "me"));
+  ASSERT_TRUE(bench.connector.connect(ZmtpType::dealer, "task", url_of(port), "me"));
   const Texts parts{"",
                     "small",
                     std::string(255, 'a'),
@@ -138,7 +137,7 @@ TEST(ZmtpConnector, ARouterIsKnownByItsIdentity) {
   Bench bench;
   Socket router(bench.context, SocketKind::router, {.identity = "in", .mandatory = true});
   const int port = bench.bound(router);
-  ASSERT_TRUE(bench.connector.connect(Kind::router, "mux", url_of(port), "uuid"));
+  ASSERT_TRUE(bench.connector.connect(ZmtpType::router, "mux", url_of(port), "uuid"));
   ASSERT_TRUE(bench.until(
       [&] { return router.send(make_frames({"uuid", "client", "x"})) == SendResult::sent; }));
   const auto got = bench.next();
@@ -155,7 +154,7 @@ TEST(ZmtpConnector, APublisherReachesASubscriber) {
   Socket sub(bench.context, SocketKind::sub);
   sub.subscribe_all();
   const int port = bench.bound(sub);
-  ASSERT_TRUE(bench.connector.connect(Kind::pub, "iopub", url_of(port)));
+  ASSERT_TRUE(bench.connector.connect(ZmtpType::pub, "iopub", url_of(port)));
   ASSERT_TRUE(bench.until([&] { return bench.connector.is_up("iopub"); }));
   EXPECT_EQ(bench.connector.send(make_frames({"iopub", "topic", "x"})), SendResult::sent);
   const auto got = bench.peer_receives(sub);
@@ -168,7 +167,7 @@ TEST(ZmtpConnector, ASubscriberGetsEverything) {
   Bench bench;
   Socket pub(bench.context, SocketKind::xpub, {.verbose = true});
   const int port = bench.bound(pub);
-  ASSERT_TRUE(bench.connector.connect(Kind::sub, "notification", url_of(port)));
+  ASSERT_TRUE(bench.connector.connect(ZmtpType::sub, "notification", url_of(port)));
   const auto subscription = bench.peer_receives(pub);
   ASSERT_TRUE(subscription);
   EXPECT_EQ(texts_of(*subscription), (Texts{"\1"}));
@@ -183,8 +182,8 @@ TEST(ZmtpConnector, TalksWithOurOwnRouter) {
   ZmtpRouter router(bench.loop, "bench", {.identity = "in"}, bench.log);
   const auto port = router.bind(loopback, 0);
   ASSERT_TRUE(port);
-  ASSERT_TRUE(bench.connector.connect(Kind::dealer, "a", url_of(*port), "first"));
-  ASSERT_TRUE(bench.connector.connect(Kind::router, "b", url_of(*port), "second"));
+  ASSERT_TRUE(bench.connector.connect(ZmtpType::dealer, "a", url_of(*port), "first"));
+  ASSERT_TRUE(bench.connector.connect(ZmtpType::router, "b", url_of(*port), "second"));
   bench.connector.send(make_frames({"b", "x"}));
   std::optional<Frames> got;
   ASSERT_TRUE(bench.until([&] { return (got = router.receive()).has_value(); }));
@@ -199,7 +198,7 @@ TEST(ZmtpConnector, TalksWithOurOwnRouter) {
 TEST(ZmtpConnector, WhatIsSentBeforeAnybodyListensArrivesInOrder) {
   Bench bench;
   const Place place;
-  ASSERT_TRUE(bench.connector.connect(Kind::dealer, "task", place.url(), "me"));
+  ASSERT_TRUE(bench.connector.connect(ZmtpType::dealer, "task", place.url(), "me"));
   for (const auto* text : {"1", "2", "3"}) {
     EXPECT_EQ(bench.connector.send(make_frames({"task", text})), SendResult::sent);
   }
@@ -221,7 +220,7 @@ TEST(ZmtpConnector, ALinkThatBreaksIsMadeAgain) {
   {
     Socket router(bench.context, SocketKind::router, {.linger_ms = 0});
     ASSERT_TRUE(place.listen(router));
-    ASSERT_TRUE(bench.connector.connect(Kind::dealer, "task", place.url(), "me"));
+    ASSERT_TRUE(bench.connector.connect(ZmtpType::dealer, "task", place.url(), "me"));
     bench.connector.send(make_frames({"task", "before"}));
     ASSERT_TRUE(bench.peer_receives(router));
   }
@@ -239,7 +238,7 @@ TEST(ZmtpConnector, ALinkThatBreaksIsMadeAgain) {
 TEST(ZmtpConnector, WhatWaitsForALinkIsBounded) {
   Bench bench({.held_bytes_max = 100});
   const Place place;
-  ASSERT_TRUE(bench.connector.connect(Kind::dealer, "task", place.url()));
+  ASSERT_TRUE(bench.connector.connect(ZmtpType::dealer, "task", place.url()));
   EXPECT_EQ(bench.connector.send(make_frames({"task", std::string(90, 'x')})), SendResult::sent);
   EXPECT_EQ(bench.connector.send(make_frames({"task", "yyy"})), SendResult::failed);
 }
@@ -249,7 +248,7 @@ TEST(ZmtpConnector, APeerOfTheWrongTypeIsLeftAlone) {
   ZmtpRouter router(bench.loop, "bench", {.identity = "in"}, bench.log);
   const auto port = router.bind(loopback, 0);
   ASSERT_TRUE(port);
-  ASSERT_TRUE(bench.connector.connect(Kind::sub, "iopub", url_of(*port)));
+  ASSERT_TRUE(bench.connector.connect(ZmtpType::sub, "iopub", url_of(*port)));
   ASSERT_TRUE(bench.until([&] {
     return std::ranges::any_of(bench.log.all, [](const auto& line) {
       return line.find("a ROUTER socket cannot talk to a SUB") != std::string::npos;
@@ -261,7 +260,7 @@ TEST(ZmtpConnector, APeerOfTheWrongTypeIsLeftAlone) {
 TEST(ZmtpConnector, AddressesThatCannotBeAreErrors) {
   Bench bench;
   for (const auto* url : {"udp://127.0.0.1:1", "tcp://127.0.0.1", "tcp://127.0.0.1:no-port"}) {
-    const auto result = bench.connector.connect(Kind::dealer, "task", url);
+    const auto result = bench.connector.connect(ZmtpType::dealer, "task", url);
     ASSERT_FALSE(result) << url;
     EXPECT_NE(result.error().message.find(url), std::string::npos) << result.error().message;
   }
@@ -279,7 +278,7 @@ TEST(ZmtpConnector, LingerWaitsUntilEverythingHasLeft) {
   const std::string large(20'000'000, 'h');
   {
     ZmtpConnector short_lived(bench.loop, {}, bench.log);
-    ASSERT_TRUE(short_lived.connect(Kind::dealer, "task", url_of(port), "me"));
+    ASSERT_TRUE(short_lived.connect(ZmtpType::dealer, "task", url_of(port), "me"));
     ASSERT_TRUE(bench.until([&] { return short_lived.is_up("task"); }));
     short_lived.send(make_frames({"task", large}));
     short_lived.linger(patience);

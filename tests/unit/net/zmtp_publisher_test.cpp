@@ -48,7 +48,7 @@ struct Bench {
   NoLog log{};
   IoLoop loop{};
   ZmtpPublisher publisher{loop, "clients", {}, log};
-  ZmtpRouter engines{loop, "engines", {.kind = ZmtpRouter::Kind::sub}, log};
+  ZmtpRouter engines{loop, "engines", {.type = ZmtpType::sub}, log};
   int port{};
   int engines_port{};
   std::size_t subscribed{};

@@ -204,7 +204,7 @@ TEST(ZmtpRouter, AnIdentityComesBackAfterItsConnectionEnded) {
 TEST(ZmtpRouter, ADeadConnectionLosesItsIdentityToTheNextOne) {
   Bench bench;
   Raw dead(bench.port);  // says hello and never answers anything
-  const ZmtpSession::Options options{.socket_type = "DEALER", .identity = "e"};
+  const ZmtpSession::Options options{.type = ZmtpType::dealer, .identity = "e"};
   dead.say(ZmtpSession(options).hello());
   EXPECT_TRUE(bench.until([&] { return !bench.router.peer_address("e").empty(); }));
   Socket engine(bench.context, SocketKind::router, {.identity = "e"});
@@ -219,7 +219,7 @@ TEST(ZmtpRouter, ADeadConnectionLosesItsIdentityToTheNextOne) {
 
 TEST(ZmtpRouter, AClaimantGetsTheIdentityWhenTheHolderGoes) {
   Bench bench;
-  const ZmtpSession::Options options{.socket_type = "DEALER", .identity = "e"};
+  const ZmtpSession::Options options{.type = ZmtpType::dealer, .identity = "e"};
   auto holder = std::make_unique<Raw>(bench.port);
   holder->say(ZmtpSession(options).hello());
   EXPECT_TRUE(bench.until([&] { return !bench.router.peer_address("e").empty(); }));
@@ -265,7 +265,7 @@ TEST(ZmtpRouter, APeerThatDoesNotReadIsCutAtItsLimit) {
   Bench bench({.identity = "in", .unsent_bytes_max = 8'000'000});
   const std::string big(1'000'000, 'x');
   Raw lazy(bench.port);
-  const ZmtpSession::Options options{.socket_type = "DEALER", .identity = "lazy"};
+  const ZmtpSession::Options options{.type = ZmtpType::dealer, .identity = "lazy"};
   lazy.say(ZmtpSession(options).hello());
   EXPECT_TRUE(bench.until([&] { return !bench.router.peer_address("lazy").empty(); }));
   const Frames message = make_frames({"lazy", big});
