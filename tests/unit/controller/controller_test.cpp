@@ -136,8 +136,7 @@ TEST(ControllerStart, ATakenPortIsNamedAndNoFileIsWritten) {
 }
 
 TEST(ControllerRegistration, IsCompleteWithTheFirstPongAndAnnounced) {
-  TestController controller(
-      [](ControllerOptions& options) { options.heartbeat_period = std::chrono::seconds(60); });
+  TestController controller;
   Peer notifications(controller.context(), controller.client_info(), SocketKind::sub);
   notifications.socket().subscribe_all();
   notifications.connect(controller.client_info().notification);

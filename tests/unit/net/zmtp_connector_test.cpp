@@ -16,17 +16,11 @@ namespace ipf {
 namespace {
 
 using test::loopback;
+using test::LoopBench;
 using test::make_frames;
 using test::patience;
 using test::texts_of;
 using Texts = std::vector<std::string>;
-
-class Lines : public Log {
- public:
-  void write(LogLevel /*level*/, std::string_view text) override { all.emplace_back(text); }
-  [[nodiscard]] bool enabled(LogLevel /*level*/) const override { return true; }
-  std::vector<std::string> all{};
-};
 
 std::string url_of(int port) {
   return std::string(loopback) + ":" + std::to_string(port);
@@ -60,7 +54,7 @@ class Place {
   std::string path_;
 };
 
-struct Bench {
+struct Bench : LoopBench<Bench> {
   explicit Bench(const ZmtpConnector::Options& options = {}) : connector(loop, options, log) {}
 
   void turn() {
@@ -70,25 +64,9 @@ struct Bench {
     connector.check_deadlines(steady_now());
     connector.flush();
   }
-  template <class Condition>
-  bool until(Condition condition) {
-    const TimePoint deadline = steady_now() + patience;
-    while (!condition()) {
-      if (steady_now() >= deadline) {
-        return false;
-      }
-      turn();
-    }
-    return true;
-  }
   std::optional<Frames> next() {
     until([&] { return connector.readable(); });
     return connector.receive();
-  }
-  std::optional<Frames> peer_receives(Socket& socket) {
-    std::optional<Frames> got;
-    until([&] { return (got = socket.receive()).has_value(); });
-    return got;
   }
   static int bound(Socket& socket) { return socket.bind(loopback, 0).value_or(0); }
 
@@ -100,10 +78,7 @@ struct Bench {
     return out;
   }
 
-  Lines log{};
-  IoLoop loop{};
   ZmtpConnector connector;
-  NetContext context{};
 };
 
 TEST(ZmtpConnector, ADealerTalksWithARouterAboutFramesOfAllSizes) {

@@ -14,45 +14,30 @@ namespace {
 
 using test::connect_to;
 using test::loopback;
+using test::LoopBench;
 using test::make_frames;
 using test::patience;
 using test::texts_of;
 using Texts = std::vector<std::string>;
 
-struct Bench {
+struct Bench : LoopBench<Bench> {
   Bench() {
     port = publisher.bind(loopback, 0).value_or(0);
     engines_port = engines.bind(loopback, 0).value_or(0);
   }
-  template <class Condition>
-  bool until(Condition condition) {
-    const TimePoint deadline = steady_now() + patience;
-    while (!condition()) {
-      const TimePoint now = steady_now();
-      if (now >= deadline) {
-        return false;
-      }
-      publisher.flush();
-      engines.flush();
-      loop.wait(now, now + std::chrono::milliseconds(5));
-      subscribed += publisher.take_subscriptions();
-    }
-    return true;
-  }
-  std::optional<Frames> reads(Socket& socket) {
-    std::optional<Frames> got;
-    until([&] { return (got = socket.receive()).has_value(); });
-    return got;
+  void turn() {
+    const TimePoint now = steady_now();
+    publisher.flush();
+    engines.flush();
+    loop.wait(now, now + std::chrono::milliseconds(5));
+    subscribed += publisher.take_subscriptions();
   }
 
-  NoLog log{};
-  IoLoop loop{};
   ZmtpPublisher publisher{loop, "clients", {}, log};
   ZmtpRouter engines{loop, "engines", {.type = ZmtpType::sub}, log};
   int port{};
   int engines_port{};
   std::size_t subscribed{};
-  NetContext context{};
 };
 
 /// A libzmq SUB that subscribes to what it likes; Socket only knows everything.

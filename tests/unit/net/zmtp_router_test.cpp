@@ -18,19 +18,13 @@ namespace {
 
 using test::connect_to;
 using test::loopback;
+using test::LoopBench;
 using test::make_frames;
 using test::patience;
 using test::texts_of;
 using Texts = std::vector<std::string>;
 
-class Lines : public Log {
- public:
-  void write(LogLevel /*level*/, std::string_view text) override { all.emplace_back(text); }
-  [[nodiscard]] bool enabled(LogLevel /*level*/) const override { return true; }
-  std::vector<std::string> all{};
-};
-
-struct Bench {
+struct Bench : LoopBench<Bench> {
   explicit Bench(const ZmtpRouter::Options& options = {.identity = "in"})
       : router(loop, "bench", options, log) {
     const auto bound = router.bind(loopback, 0);
@@ -38,23 +32,11 @@ struct Bench {
     port = bound.value_or(0);
   }
 
-  void turn(Duration longest) {
+  void turn(Duration longest = std::chrono::milliseconds(10)) {
     const TimePoint now = steady_now();
     loop.wait(now, std::min(now + longest, router.next_deadline()));
     router.check_deadlines(steady_now());
     router.flush();
-  }
-
-  template <class Condition>
-  bool until(Condition condition) {
-    const TimePoint deadline = steady_now() + patience;
-    while (!condition()) {
-      if (steady_now() >= deadline) {
-        return false;
-      }
-      turn(std::chrono::milliseconds(10));
-    }
-    return true;
   }
 
   std::optional<Frames> next() {
@@ -62,18 +44,8 @@ struct Bench {
     return router.receive();
   }
 
-  /// The router has to turn while the peer waits.
-  std::optional<Frames> peer_receives(Socket& socket) {
-    std::optional<Frames> got;
-    until([&] { return (got = socket.receive()).has_value(); });
-    return got;
-  }
-
-  Lines log{};
-  IoLoop loop{};
   ZmtpRouter router;
   int port{};
-  NetContext context{};
 };
 
 /// A TCP connection that says what it likes.
