@@ -16,6 +16,7 @@
 
 #include "core/clock.hpp"
 #include "ipyfleet/client.hpp"
+#include "launcher_bindings.hpp"
 #include "python_buffers.hpp"
 
 namespace py = pybind11;
@@ -405,6 +406,7 @@ PYBIND11_MODULE(_native, module) {
   bindings::bind_request(module, queue);
   bindings::bind_completions(module, queue);
   bindings::bind_client(module, queue);
+  bindings::add_launcher(module);
   module.def("count_done", &bindings::count_done, "requests"_a);
   module.def("parse_date", &bindings::parse_date, "text"_a);
   module.def(

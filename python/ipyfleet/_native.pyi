@@ -6,7 +6,7 @@ run and can be interrupted with Ctrl-C.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
 from typing_extensions import Buffer
 
@@ -111,6 +111,63 @@ class Client:
     @property
     def closed(self) -> bool: ...
     def close(self) -> None: ...
+
+class LaunchExit(TypedDict):
+    """One started program that has ended, or could not be started."""
+
+    index: int
+    pid: int  # 0 where it ran on another machine, or never ran
+    exit_code: int | None  # None: ended by a signal, or not known
+    signal: int
+    text: str  # "exit status 3", "killed by signal 9 (SIGKILL)", ...
+    output_file: str
+    engines: int  # how many engines it stood for (all of an MPI job)
+    detail: str  # what the backend says about it, e.g. the answer of sbatch
+
+class Launcher:
+    """Starts and ends one controller or one set of engines. No call waits for what it starts or
+    stops; the owner calls poll() at least every poll_step() seconds.
+
+    Raises ValueError (unknown name, option or setting, wrong type), LookupError (no such engine;
+    restore: nothing of it runs), NotImplementedError (the backend cannot), OSError.
+
+    Options of make: profile_dir, cluster_id, command, args, work_dir, environment (name -> text or
+    None), set_id, fork_server, fork_server_args, and settings: traits of ipyparallel's launcher
+    class of that name, without the class, e.g. {"queue": "long", "namespace": {...}}. restore takes
+    the state of a cluster file, ours or ipyparallel's; profile_dir and cluster_id come from it.
+    """
+
+    @staticmethod
+    def make(
+        role: Literal["controller", "engines"], name: str, options: dict[str, Any] = ...
+    ) -> Launcher: ...
+    @staticmethod
+    def restore(
+        role: Literal["controller", "engines"],
+        name: str,
+        state: dict[str, Any],
+        options: dict[str, Any] = ...,
+    ) -> Launcher: ...
+    @staticmethod
+    def names(role: Literal["controller", "engines"]) -> list[str]: ...
+    @staticmethod
+    def short_name(role: Literal["controller", "engines"], name: str) -> str: ...
+    def class_name(self) -> str: ...
+    def start(self, n: int = 1) -> None: ...
+    def restart(self, index: int) -> None:
+        """Start an engine again that has ended."""
+    def poll(self) -> list[LaunchExit]: ...
+    def poll_step(self) -> float: ...
+    def running(self) -> bool: ...
+    def can_signal(self, number: int, index: int | None = None) -> bool:
+        """Whether signal() can; if not, send it by way of the controller (Client.send_signal)."""
+    def signal(self, number: int, index: int | None = None) -> None: ...
+    def stop(self, kill: bool = False, index: int | None = None) -> None: ...
+    def state(self) -> dict[str, Any]:
+        """For the cluster file; empty when nothing runs. Processes have pid and start time."""
+    def state_version(self) -> int:
+        """Grows when poll() has learned something that belongs in the cluster file."""
+    def output_files(self) -> list[str]: ...
 
 def wait_all(
     requests: Sequence[Request], timeout: float | None = None, output: bool = False

@@ -1,5 +1,6 @@
 #include "launcher/cluster.hpp"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdint>
@@ -130,11 +131,11 @@ Result<void> Cluster::prepare() {
                               .fork_server = options_.fork_server,
                               .fork_server_args = options_.fork_server_args};
   auto controller_launcher =
-      make_controller_launcher(options_.controller_launcher, std::move(controller));
+      make_launcher(LauncherRole::controller, options_.controller_launcher, std::move(controller));
   if (!controller_launcher) {
     return unexpected(controller_launcher.error());
   }
-  auto engine_launcher = make_engine_set_launcher(options_.engine_launcher, engines);
+  auto engine_launcher = make_launcher(LauncherRole::engines, options_.engine_launcher, engines);
   if (!engine_launcher) {
     return unexpected(engine_launcher.error());
   }
@@ -175,7 +176,7 @@ Result<void> Cluster::start_and_supervise() {
 
 Result<void> Cluster::start_controller() {
   log_.info("Starting Controller with " + controller_->class_name());
-  IPF_TRY(controller_->start());
+  IPF_TRY(controller_->start(1));
   IPF_TRY(write_file());
   const TimePoint deadline = steady_now() + options_.connection_timeout;
   while (!connection_files_.ready()) {
@@ -257,7 +258,8 @@ Result<void> Cluster::supervise() {
 }
 
 void Cluster::pump(Duration timeout) {
-  for (const int number : signals_->wait(timeout)) {
+  const Duration step = std::min(controller_->poll_step(), engines_->poll_step());
+  for (const int number : signals_->wait(std::min(timeout, step))) {
     handle_signal(number);
   }
   std::vector<LaunchExit> ended;
@@ -270,7 +272,9 @@ void Cluster::pump(Duration timeout) {
   for (const LaunchExit& exit : engines_ended) {
     handle_engine_exit(exit);
   }
-  if (!engines_ended.empty() && !stopping_) {
+  const std::uint64_t version = controller_->state_version() + engines_->state_version();
+  if ((!engines_ended.empty() || version != state_written_) && !stopping_) {
+    state_written_ = version;
     if (const auto written = write_file(); !written) {
       log_.warning(written.error().message);
     }
@@ -280,7 +284,9 @@ void Cluster::pump(Duration timeout) {
 void Cluster::handle_signal(int number) {
   if (number == SIGUSR1 || number == SIGUSR2) {
     log_.debug("Forwarding " + signal_name(number) + " to the engines");
-    engines_->signal(number);
+    if (const auto sent = engines_->signal(number); !sent) {
+      log_.warning(sent.error().message);
+    }
   } else if (number != SIGCHLD && !stop_requested_) {
     log_.info("Received " + signal_name(number));
     stop_requested_ = true;
@@ -295,8 +301,8 @@ void Cluster::handle_engine_exit(const LaunchExit& exit) {
   std::string text = "Engine " + std::to_string(exit.index) + " (pid " + std::to_string(exit.pid) +
                      (id ? ", id " + std::to_string(*id) : ", not registered") +
                      (exit.status.success() ? ") ended: " : ") died: ") + to_text(exit.status);
-  ++engines_ended_;
-  engines_failed_ += exit.status.success() ? 0 : 1;
+  engines_ended_ += exit.engines;
+  engines_failed_ += exit.status.success() ? 0 : exit.engines;
   if (!exit.status.success() || !ready_) {
     text = with_log_end(text, exit.output_file, lines_of_engine_log);
   }
@@ -361,17 +367,23 @@ void Cluster::report_progress(int registered) {
   }
 }
 
+void Cluster::stop_both(StopLevel level) {
+  for (Launcher* const launcher : {engines_.get(), controller_.get()}) {
+    if (const auto stopped = launcher->stop(level); !stopped) {
+      log_.warning(stopped.error().message);
+    }
+  }
+}
+
 bool Cluster::stop_all() {
   stopping_ = true;
-  engines_->stop(StopLevel::graceful);
-  controller_->stop(StopLevel::graceful);
+  stop_both(StopLevel::graceful);
   if (wait_until_stopped(options_.stop_grace)) {
     return true;
   }
   log_.warning("Some processes still run " + in_seconds(options_.stop_grace) +
                " after SIGTERM: sending SIGKILL");
-  engines_->stop(StopLevel::kill);
-  controller_->stop(StopLevel::kill);
+  stop_both(StopLevel::kill);
   if (wait_until_stopped(kill_wait)) {
     return true;
   }

@@ -94,6 +94,7 @@ class Cluster {
   /// Waits up to `timeout` for signals and ended children and handles them.
   void pump(Duration timeout);
   void handle_signal(int number);
+  void stop_both(StopLevel level);
   void handle_engine_exit(const LaunchExit& exit);
   void handle_controller_exit(const LaunchExit& exit);
   [[nodiscard]] bool interrupted() const { return stop_requested_ || controller_ended_; }
@@ -108,8 +109,9 @@ class Cluster {
   PidFile pid_file_{};
   ConnectionFiles connection_files_;
   std::optional<SignalWatch> signals_{};
-  std::unique_ptr<ControllerLauncher> controller_{};
-  std::unique_ptr<EngineSetLauncher> engines_{};
+  std::unique_ptr<Launcher> controller_{};
+  std::unique_ptr<Launcher> engines_{};
+  std::uint64_t state_written_{};  ///< state versions of both, as the cluster file has them
   RegistrationLogs registration_logs_{};
   std::string set_id_{};
   TimePoint started_{};

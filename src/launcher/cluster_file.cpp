@@ -103,9 +103,10 @@ LauncherState read_state(std::string kind, const json& state, const json& start_
     if (pid <= 0) {
       return;
     }
-    const auto start = start_ticks.find(std::to_string(pid));
-    const bool known = start != start_ticks.end() && start->is_number_integer();
-    out.processes.push_back({pid, known ? start->get<std::uint64_t>() : 0});
+    const auto& known = holder.contains("start") ? holder : start_ticks;
+    const auto start = known.find(holder.contains("start") ? "start" : std::to_string(pid));
+    const bool usable = start != known.end() && start->is_number_integer();
+    out.processes.push_back({pid, usable ? start->get<std::uint64_t>() : 0});
   };
   add(state);
   for (const json& engine : object_at(state, "engines")) {

@@ -5,6 +5,8 @@
 #include <cctype>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "core/log.hpp"
 #include "launcher/local.hpp"
 
@@ -12,20 +14,17 @@ namespace ipf {
 
 namespace {
 
+using Made = Result<std::unique_ptr<Launcher>>;
+
 struct Backend {
   std::string_view name{};
-  std::unique_ptr<ControllerLauncher> (*make_controller)(LaunchOptions){};
-  std::unique_ptr<EngineSetLauncher> (*make_engines)(LaunchOptions){};
+  std::string_view alias{};  ///< another name that documents of the past use
+  bool controllers{true};
+  Made (*make)(LauncherRole, LaunchOptions){};
 };
 
-template <class Base, class Class>
-std::unique_ptr<Base> make(LaunchOptions options) {
-  return std::make_unique<Class>(std::move(options));
-}
-
 constexpr std::array backends{
-    Backend{"local", &make<ControllerLauncher, LocalControllerLauncher>,
-            &make<EngineSetLauncher, LocalEngineSetLauncher>},
+    Backend{"local", {}, true, &make_local_launcher},
 };
 
 /// "pkg.module.LocalEngineSetLauncher" and "Local" both become "local".
@@ -44,45 +43,112 @@ std::string short_name(std::string_view name) {
   return out;
 }
 
-Result<const Backend*> find_backend(std::string_view name, const char* role) {
-  const auto found = std::ranges::find(backends, short_name(name), &Backend::name);
+bool serves(const Backend& backend, LauncherRole role) {
+  return role == LauncherRole::engines || backend.controllers;
+}
+
+Result<const Backend*> find_backend(LauncherRole role, std::string_view name) {
+  const std::string wanted = short_name(name);
+  const auto found = std::ranges::find_if(backends, [&](const Backend& backend) {
+    return serves(backend, role) && !wanted.empty() &&
+           (backend.name == wanted || backend.alias == wanted);
+  });
   if (found != backends.end()) {
     return &*found;
   }
   std::string known;
-  for (const Backend& backend : backends) {
-    known += (known.empty() ? "" : ", ") + std::string{backend.name};
+  for (const std::string& one : launcher_names(role)) {
+    known += (known.empty() ? "" : ", ") + one;
   }
-  return unexpected(ErrorCode::invalid_argument, "unknown " + std::string{role} + " launcher '" +
-                                                     printable(name) + "'; known are: " + known);
+  const std::string kind = role == LauncherRole::controller ? "controller" : "engine";
+  return unexpected(ErrorCode::invalid_argument,
+                    "unknown " + kind + " launcher '" + printable(name) + "'; known are: " + known);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<ControllerLauncher>> make_controller_launcher(std::string_view name,
-                                                                     LaunchOptions options) {
-  const auto backend = find_backend(name, "controller");
+Result<void> Launcher::restart(int index) {
+  return unexpected(ErrorCode::unavailable, class_name() + " cannot start engine " +
+                                                std::to_string(index) + " of a set again");
+}
+
+bool Launcher::can_signal(int /*number*/, std::optional<int> /*index*/) const {
+  return true;
+}
+
+Result<std::unique_ptr<Launcher>> make_launcher(LauncherRole role,
+                                                std::string_view name,
+                                                LaunchOptions options) {
+  const auto backend = find_backend(role, name);
   if (!backend) {
     return unexpected(backend.error());
   }
-  return (*backend)->make_controller(std::move(options));
+  return (*backend)->make(role, std::move(options));
 }
 
-Result<std::unique_ptr<EngineSetLauncher>> make_engine_set_launcher(std::string_view name,
-                                                                    LaunchOptions options) {
-  const auto backend = find_backend(name, "engine");
+Result<std::unique_ptr<Launcher>> restore_launcher(LauncherRole role,
+                                                   std::string_view name,
+                                                   const std::string& state_json,
+                                                   LaunchOptions options) {
+  const nlohmann::json state = nlohmann::json::parse(state_json, nullptr, false);
+  if (!state.is_object()) {
+    return unexpected(ErrorCode::malformed, "the state of a launcher is no JSON object");
+  }
+  if (options.paths.dir.empty()) {
+    const auto dir = state.find("profile_dir");
+    const auto id = state.find("cluster_id");
+    if (dir != state.end() && dir->is_string()) {
+      options.paths.dir = dir->get<std::string>();
+      options.paths.cluster_id =
+          id != state.end() && id->is_string() ? id->get<std::string>() : std::string{};
+    }
+  }
+  Made out = make_launcher(role, name, std::move(options));
+  if (out) {
+    IPF_TRY((*out)->restore(state_json));
+  }
+  return out;
+}
+
+std::vector<std::string> launcher_names(LauncherRole role) {
+  std::vector<std::string> out;
+  for (const Backend& backend : backends) {
+    if (serves(backend, role)) {
+      out.emplace_back(backend.name);
+    }
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+Result<std::string> launcher_short_name(LauncherRole role, std::string_view name) {
+  const auto backend = find_backend(role, name);
   if (!backend) {
     return unexpected(backend.error());
   }
-  return (*backend)->make_engines(std::move(options));
+  return std::string{(*backend)->name};
 }
 
-std::vector<EnvironmentChange> cluster_environment(const ProfilePaths& paths) {
+std::string launcher_class_name(std::string_view prefix, LauncherRole role) {
+  return std::string{prefix} +
+         (role == LauncherRole::controller ? "ControllerLauncher" : "EngineSetLauncher");
+}
+
+std::vector<EnvironmentChange> cluster_environment(const LaunchOptions& options) {
   // An ipcluster started inside an engine inherits that engine's connection: it must not leak into
   // the new cluster, where it would beat the connection file.
-  return {{"IPP_CLUSTER_ID", paths.cluster_id},
-          {"IPP_PROFILE_DIR", paths.dir.string()},
-          {"IPP_CONNECTION_INFO", std::nullopt}};
+  std::vector<EnvironmentChange> out{{"IPP_CLUSTER_ID", options.paths.cluster_id},
+                                     {"IPP_PROFILE_DIR", options.paths.dir.string()},
+                                     {"IPP_CONNECTION_INFO", std::nullopt}};
+  for (const EnvironmentChange& change : options.environment) {
+    const auto same = std::ranges::find(out, change.first, &EnvironmentChange::first);
+    if (same != out.end()) {
+      *same = change;
+    } else {
+      out.push_back(change);
+    }
+  }
+  return out;
 }
 
 }  // namespace ipf

@@ -1,195 +1,133 @@
 #include "launcher/local.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <chrono>
 #include <csignal>
-#include <unistd.h>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "core/text.hpp"
+#include "launcher/launcher_settings.hpp"
 
 namespace ipf {
 
-namespace {
-
 using nlohmann::json;
 
-Result<Process> spawn(const LaunchOptions& options, const std::filesystem::path& output_file) {
-  ProcessOptions process{.argv = options.command,
-                         .environment = cluster_environment(options.paths),
-                         .output_file = output_file,
-                         .work_dir = options.work_dir};
-  process.argv.insert(process.argv.end(), options.args.begin(), options.args.end());
-  return Process::spawn(process);
+LocalLauncher::LocalLauncher(LauncherRole role, LaunchOptions options, Duration delay)
+    : role_(role), options_(std::move(options)), delay_(delay) {}
+
+std::string LocalLauncher::class_name() const {
+  return launcher_class_name("Local", role_);
 }
 
-/// Reports an exit once and ends what the process may have left in its group.
-void poll_process(Process& process,
-                  bool& reported,
-                  int index,
-                  const std::filesystem::path& output_file,
-                  std::vector<LaunchExit>& ended) {
-  if (reported) {
-    return;
-  }
-  if (const auto status = process.poll()) {
-    reported = true;
-    process.signal_group(SIGTERM);
-    ended.push_back({index, process.pid(), *status, output_file});
-  }
-}
-
-void stop_process(Process& process, StopLevel level) {
-  if (level == StopLevel::kill) {
-    process.signal_group(SIGKILL);
-  } else {
-    process.signal(SIGTERM);
-  }
-}
-
-json base_state(const LaunchOptions& options) {
-  return {{"cluster_id", options.paths.cluster_id},
-          {"profile_dir", options.paths.dir.string()},
-          {"state", "running"}};
-}
-
-std::string dump(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-}  // namespace
-
-LocalControllerLauncher::LocalControllerLauncher(LaunchOptions options)
-    : options_(std::move(options)),
-      output_file_(options_.paths.log() / ("ipcontroller" + options_.paths.dashed_id() + "-" +
-                                           std::to_string(getpid()) + ".log")) {}
-
-Result<void> LocalControllerLauncher::start() {
-  Result<Process> process = spawn(options_, output_file_);
-  if (!process) {
-    return unexpected(process.error());
-  }
-  process_ = std::move(*process);
-  return {};
-}
-
-void LocalControllerLauncher::poll(std::vector<LaunchExit>& ended) {
-  if (process_) {
-    poll_process(*process_, exit_reported_, 0, output_file_, ended);
-  }
-}
-
-bool LocalControllerLauncher::running() {
-  return process_ && process_->group_running();
-}
-
-void LocalControllerLauncher::signal(int number) {
-  if (process_) {
-    process_->signal(number);
-  }
-}
-
-void LocalControllerLauncher::stop(StopLevel level) {
-  if (process_) {
-    stop_process(*process_, level);
-  }
-}
-
-LauncherState LocalControllerLauncher::state() const {
-  LauncherState out{.kind = "local"};
-  if (process_ && !exit_reported_) {
-    json state = base_state(options_);
-    state["output_file"] = output_file_.string();
-    state["pid"] = process_->pid();
-    out.state_json = dump(state);
-    out.processes.push_back({process_->pid(), process_->start_ticks()});
-  }
-  return out;
-}
-
-std::vector<std::filesystem::path> LocalControllerLauncher::output_files() const {
-  return {output_file_};
-}
-
-std::filesystem::path LocalEngineSetLauncher::output_file(const std::string& index) const {
-  return options_.paths.log() /
-         ("ipengine-" + options_.paths.cluster_id + "-" + options_.set_id + "-" + index + ".log");
-}
-
-void LocalEngineSetLauncher::start_fork_server() {
+void LocalLauncher::start_fork_server() {
   constexpr std::size_t name_bytes = 16;
   const std::string name = "ipyfleet-forks-" + random_hex(name_bytes);
   LaunchOptions server = options_;
   server.args = options_.fork_server_args;
   server.args.push_back("--fork-server=" + name);
-  Result<Process> process = spawn(server, output_file("fork-server"));
+  Result<Process> process = spawn_launched(server, engine_log(options_, "fork-server"));
   if (process) {  // else: engines start without it
     fork_server_ = std::move(*process);
     options_.args.push_back("--fork-from=" + name);
   }
 }
 
-Result<void> LocalEngineSetLauncher::start(int engines) {
+Result<void> LocalLauncher::start(int engines) {
+  if (role_ == LauncherRole::controller) {
+    return table_.spawn(0, options_, controller_log(options_));
+  }
   if (options_.fork_server && engines > 1) {
     start_fork_server();
   }
-  for (int i = 0; i < engines; ++i) {
-    const auto file = output_file(std::to_string(i));
-    Result<Process> process = spawn(options_, file);
-    if (!process) {
-      return unexpected(process.error());
+  wanted_ = engines;
+  do {
+    if (const Result<void> next = start_next(); !next) {
+      wanted_ = started_;  // the rest is not tried
+      return next;
     }
-    engines_.push_back({std::move(*process), file});
-  }
+  } while (delay_ == Duration{0} && started_ < wanted_);
   return {};
 }
 
-void LocalEngineSetLauncher::poll(std::vector<LaunchExit>& ended) {
-  for (std::size_t i = 0; i < engines_.size(); ++i) {
-    Engine& engine = engines_[i];
-    poll_process(engine.process, engine.exit_reported, static_cast<int>(i), engine.output_file,
-                 ended);
+Result<void> LocalLauncher::start_next() {
+  if (started_ >= wanted_) {
+    return {};
   }
+  next_start_ = steady_now() + delay_;
+  const int index = started_++;
+  return table_.spawn(index, options_, engine_log(options_, std::to_string(index)));
 }
 
-bool LocalEngineSetLauncher::running() {
-  if (fork_server_ && !fork_server_->poll()) {
-    return true;
+Result<void> LocalLauncher::restart(int index) {
+  const Result<std::filesystem::path> file = table_.forget_ended(index);
+  if (!file) {
+    return unexpected(file.error());
   }
-  return std::ranges::any_of(engines_,
-                             [](Engine& engine) { return engine.process.group_running(); });
+  state_changed();
+  return table_.spawn(index, options_, *file);
 }
 
-void LocalEngineSetLauncher::signal(int number) {
-  for (Engine& engine : engines_) {
-    engine.process.signal(number);
+void LocalLauncher::poll(std::vector<LaunchExit>& ended) {
+  if (started_ < wanted_ && steady_now() >= next_start_) {
+    const int index = started_;
+    if (const Result<void> next = start_next(); !next) {
+      ended.push_back({.index = index,
+                       .pid = 0,
+                       .status = {.code = 127},
+                       .output_file = engine_log(options_, std::to_string(index)),
+                       .detail = next.error().message});
+    }
+    state_changed();
   }
+  table_.poll(ended);
 }
 
-void LocalEngineSetLauncher::stop(StopLevel level) {
-  for (Engine& engine : engines_) {
-    stop_process(engine.process, level);
-  }
-  if (fork_server_) {  // after SIGTERM it waits for the nannies to end
-    stop_process(*fork_server_, level);
-  }
+Duration LocalLauncher::poll_step() const {
+  return started_ < wanted_ ? std::max(next_start_ - steady_now(), Duration{0})
+                            : Launcher::poll_step();
 }
 
-LauncherState LocalEngineSetLauncher::state() const {
+bool LocalLauncher::running() {
+  return (fork_server_ && !fork_server_->poll()) || started_ < wanted_ || table_.running();
+}
+
+Result<void> LocalLauncher::signal(int number, std::optional<int> index) {
+  return table_.signal(number, index);
+}
+
+Result<void> LocalLauncher::stop(StopLevel level, std::optional<int> index) {
+  if (!index) {
+    wanted_ = started_;
+  }
+  const Result<void> stopped = table_.stop(level, index);
+  if (fork_server_ && !index) {  // after SIGTERM it waits for the nannies to end
+    if (level == StopLevel::kill) {
+      fork_server_->signal_group(SIGKILL);
+    } else {
+      fork_server_->signal(SIGTERM);
+    }
+  }
+  return stopped;
+}
+
+LauncherState LocalLauncher::state() const {
   LauncherState out{.kind = "local"};
   json engines = json::object();
-  for (std::size_t i = 0; i < engines_.size(); ++i) {
-    const Engine& engine = engines_[i];
-    if (engine.exit_reported) {
+  for (const ProcessTable::Entry& entry : table_.entries()) {
+    if (entry.exit_reported) {
       continue;
     }
-    json state = base_state(options_);
+    json state = process_state(options_, entry);
+    out.processes.push_back(entry.process.id());
+    if (role_ == LauncherRole::controller) {
+      out.state_json = dump_state(state);
+      return out;
+    }
     state["n"] = 1;
-    state["output_file"] = engine.output_file.string();
-    state["pid"] = engine.process.pid();
-    engines[std::to_string(i)] = std::move(state);
-    out.processes.push_back({engine.process.pid(), engine.process.start_ticks()});
+    engines[std::to_string(entry.index)] = std::move(state);
   }
   if (fork_server_ && !engines.empty()) {
     out.processes.push_back({fork_server_->pid(), fork_server_->start_ticks()});
@@ -200,20 +138,52 @@ LauncherState LocalEngineSetLauncher::state() const {
     state["n"] = out.engines;
     state["pid"] = -1;
     state["engines"] = std::move(engines);
-    out.state_json = dump(state);
+    out.state_json = dump_state(state);
   }
   return out;
 }
 
-std::vector<std::filesystem::path> LocalEngineSetLauncher::output_files() const {
-  std::vector<std::filesystem::path> out;
-  for (const Engine& engine : engines_) {
-    out.push_back(engine.output_file);
+Result<void> LocalLauncher::restore(const std::string& state_json) {
+  const json state = json::parse(state_json, nullptr, false);
+  if (role_ == LauncherRole::controller) {
+    if (auto entry = restored_entry(0, state, options_.paths)) {
+      table_.add(std::move(*entry));
+    }
+  } else if (const auto engines = state.find("engines"); engines != state.end()) {
+    for (const auto& [key, engine] : engines->items()) {
+      int index = 0;
+      std::from_chars(key.data(), key.data() + key.size(), index);
+      if (auto entry = restored_entry(index, engine, options_.paths)) {
+        table_.add(std::move(*entry));
+        started_ = wanted_ = std::max(wanted_, index + 1);
+      }
+    }
   }
+  if (table_.entries().empty()) {
+    return nothing_runs(class_name());
+  }
+  return {};
+}
+
+std::vector<std::filesystem::path> LocalLauncher::output_files() const {
+  std::vector<std::filesystem::path> out = table_.output_files();
   if (fork_server_) {
-    out.push_back(output_file("fork-server"));
+    out.push_back(engine_log(options_, "fork-server"));
   }
   return out;
+}
+
+Result<std::unique_ptr<Launcher>> make_local_launcher(LauncherRole role, LaunchOptions options) {
+  LauncherSettings settings(launcher_class_name("Local", role), options.settings_json);
+  settings.read_common(role, options);
+  double delay = 0;
+  if (role == LauncherRole::engines) {
+    settings.read("delay", delay);
+  }
+  IPF_TRY(settings.finish());
+  return std::unique_ptr<Launcher>{std::make_unique<LocalLauncher>(
+      role, std::move(options),
+      std::chrono::duration_cast<Duration>(std::chrono::duration<double>(delay)))};
 }
 
 }  // namespace ipf

@@ -1,64 +1,51 @@
 #pragma once
 
-#include <cstddef>
-#include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "launcher/launcher.hpp"
+#include "launcher/process_table.hpp"
 
 namespace ipf {
 
-/// Runs the controller as a child process of this one.
-class LocalControllerLauncher final : public ControllerLauncher {
+/// Runs the controller, or each engine, as a child process of this one: for an engine its nanny.
+/// The engines themselves are started by their nannies, from scratch or by the set's fork server, a
+/// child of this process, too. It ends by itself behind the last nanny; without it nannies start
+/// engines from scratch. Setting `delay`: seconds between the starts of two engines.
+class LocalLauncher final : public Launcher {
  public:
-  explicit LocalControllerLauncher(LaunchOptions options);
+  LocalLauncher(LauncherRole role, LaunchOptions options, Duration delay);
 
-  [[nodiscard]] std::string class_name() const override { return "LocalControllerLauncher"; }
-  Result<void> start() override;
-  void poll(std::vector<LaunchExit>& ended) override;
-  bool running() override;
-  void signal(int number) override;
-  void stop(StopLevel level) override;
-  [[nodiscard]] LauncherState state() const override;
-  [[nodiscard]] std::vector<std::filesystem::path> output_files() const override;
-
- private:
-  LaunchOptions options_;
-  std::filesystem::path output_file_;
-  std::optional<Process> process_{};
-  bool exit_reported_{};
-};
-
-/// Runs each engine as a child process of this one: its nanny. The engines themselves are started
-/// by their nannies, from scratch or by the set's fork server, a child of this process, too. It
-/// ends by itself behind the last nanny; without it nannies start engines from scratch.
-class LocalEngineSetLauncher final : public EngineSetLauncher {
- public:
-  explicit LocalEngineSetLauncher(LaunchOptions options) : options_(std::move(options)) {}
-
-  [[nodiscard]] std::string class_name() const override { return "LocalEngineSetLauncher"; }
+  [[nodiscard]] std::string class_name() const override;
   Result<void> start(int engines) override;
+  Result<void> restart(int index) override;
   void poll(std::vector<LaunchExit>& ended) override;
+  [[nodiscard]] Duration poll_step() const override;
   bool running() override;
-  void signal(int number) override;
-  void stop(StopLevel level) override;
+  using Launcher::signal;
+  Result<void> signal(int number, std::optional<int> index) override;
+  using Launcher::stop;
+  Result<void> stop(StopLevel level, std::optional<int> index) override;
   [[nodiscard]] LauncherState state() const override;
+  Result<void> restore(const std::string& state_json) override;
   [[nodiscard]] std::vector<std::filesystem::path> output_files() const override;
 
  private:
-  struct Engine {
-    Process process;
-    std::filesystem::path output_file{};
-    bool exit_reported{};
-  };
-  [[nodiscard]] std::filesystem::path output_file(const std::string& index) const;
   void start_fork_server();
+  Result<void> start_next();
 
+  LauncherRole role_;
   LaunchOptions options_;
-  std::vector<Engine> engines_{};
+  Duration delay_;
+  ProcessTable table_{};
+  int wanted_{};
+  int started_{};
+  TimePoint next_start_{};
   std::optional<Process> fork_server_{};
 };
+
+Result<std::unique_ptr<Launcher>> make_local_launcher(LauncherRole role, LaunchOptions options);
 
 }  // namespace ipf

@@ -182,6 +182,9 @@ std::string signal_name(int signal) {
 }
 
 std::string to_text(ExitStatus status) {
+  if (!status.known) {
+    return "its exit status is not known";
+  }
   if (status.signal != 0) {
     return "killed by signal " + std::to_string(status.signal) + " (" + signal_name(status.signal) +
            ")";

@@ -12,12 +12,13 @@
 
 namespace ipf {
 
-/// How a child ended: by exit(code), or killed by a signal when `signal` is not 0.
+/// How a program ended: by exit(code), or killed by a signal when `signal` is not 0.
 struct ExitStatus {
   int code{};
   int signal{};
+  bool known{true};  ///< false: it was started by another process, or its system does not tell
   bool operator==(const ExitStatus&) const = default;
-  [[nodiscard]] bool success() const { return code == 0 && signal == 0; }
+  [[nodiscard]] bool success() const { return known && code == 0 && signal == 0; }
 };
 
 /// "exit status 3" or "killed by signal 9 (SIGKILL)".

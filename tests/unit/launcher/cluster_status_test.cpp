@@ -51,13 +51,13 @@ TEST_F(ClusterStatusTest, LivingControllerMakesTheClusterRun) {
 }
 
 TEST_F(ClusterStatusTest, PidWithAnotherStartTimeIsSomebodyElse) {
-  ClusterRecord record = record_with_controller(cluster_environment(paths));
+  ClusterRecord record = record_with_controller(cluster_environment({.paths = paths}));
   ++record.controller.processes[0].start_ticks;
   EXPECT_EQ(inspect(record).liveness, Liveness::stopped);
 }
 
 TEST_F(ClusterStatusTest, WithoutStartTimeTheEnvironmentDecides) {
-  ClusterRecord record = record_with_controller(cluster_environment(paths));
+  ClusterRecord record = record_with_controller(cluster_environment({.paths = paths}));
   record.controller.processes[0].start_ticks = 0;
   const ClusterStatus status = inspect(record);
   EXPECT_EQ(status.liveness, Liveness::running);
