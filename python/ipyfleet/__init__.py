@@ -90,8 +90,10 @@ if TYPE_CHECKING:
         LazyMapIterator,
     )
     from .magics import (
-        load_ipython_extension,  # noqa: F401 - found by name
-        unload_ipython_extension,  # noqa: F401
+        load_ipython_extension as load_ipython_extension,  # IPython finds it by name
+    )
+    from .magics import (
+        unload_ipython_extension as unload_ipython_extension,
     )
     from .mapresult import (
         AsyncMapResult,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import time
 import warnings
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import error, serialize
-from ._native import Completions, Request, count_done, wait_all
-from .futures import LazyFuture, notifier
-from .metadata import ExecuteReply, Metadata
-from .resultcontrol import ControlledResult, Seconds, to_timeout
-from .timing import TimedResult
+from . import error
+from ._native import Request
+from .checks import require_type
+from .metadata import Metadata
+from .reading import EngineLostError, TaskCancelled, raise_composite, read_reply
+from .resultcontrol import ControlledResult
+from .waiting import Seconds, until_done
 
 if TYPE_CHECKING:
     from .client import Client
@@ -25,15 +24,7 @@ __all__ = ["AsyncResult", "EngineLostError", "TaskCancelled"]
 Children: TypeAlias = "Request | str | Sequence[Request] | Sequence[str]"
 
 
-class EngineLostError(error.RemoteError, error.EngineError):
-    """The engine died, or was unregistered, before it answered."""
-
-
-class TaskCancelled(error.TaskAborted, CancelledError):  # noqa: N818 - beside TaskAborted
-    """The call was stopped by `AsyncResult.cancel`."""
-
-
-class AsyncResult(TimedResult, ControlledResult, LazyFuture):
+class AsyncResult(ControlledResult):
     """The results of one call on one or several engines.
 
     Made by views. It is a future of `concurrent.futures`, can be awaited in asyncio, and iterated
@@ -84,11 +75,11 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
         chunk_sizes: dict[str, int] | None = None,
     ) -> None:
         # As little as possible happens here: tasks are submitted a hundred thousand a second.
-        self._client = client
-        self._single_result = single = type(children) is Request or isinstance(children, str)
+        self.client = client
+        self.single_result = single = type(children) is Request or isinstance(children, str)
         self.requests = self._find([children] if single else children)  # type: ignore[arg-type]
-        self._fname = fname
-        self._targets = targets
+        self.fname = fname
+        self.targets = targets
         self._return_exceptions = return_exceptions
         self._ready = False
         self._values: dict[int, Any] = {}
@@ -101,138 +92,15 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
 
     def _find(self, children: Sequence[Any]) -> list[Any]:
         if children and isinstance(children[0], str):
-            return self._client._requests_of(children)
+            return self.client.connection.requests_of(children)
         # A list is taken as it is: maps make one for themselves.
         found: list[Any] = children if isinstance(children, list) else list(children)
         return found
-
-    # ---- waiting ------------------------------------------------------------------------------
 
     @property
     def msg_ids(self) -> list[str]:
         """The message id of each engine or chunk."""
         return [request.msg_id for request in self.requests]
-
-    def _wait_all(self, timeout: Seconds | None) -> bool:
-        return wait_all(self.requests, timeout)
-
-    def wait(self, timeout: Seconds | None = -1, return_when: str | None = None) -> Any:
-        """Wait until all results are there.
-
-        Parameters
-        ----------
-        timeout
-            Seconds; None or a negative number means no limit.
-        return_when
-            None, or as in `concurrent.futures.wait` ``FIRST_COMPLETED``, ``FIRST_EXCEPTION`` or
-            ``ALL_COMPLETED``.
-
-        Returns
-        -------
-        bool or tuple
-            False if some results are missing when the time is over. With `return_when` two sets of
-            results for a single engine or chunk: what is done and what is not.
-        """
-        if return_when is not None:
-            return self._wait_for_some(to_timeout(timeout), return_when)
-        if not self._ready:
-            self._ready = self._wait_all(to_timeout(timeout))
-        return self._ready
-
-    def _wait_for_some(
-        self, timeout: Seconds | None, return_when: str | None
-    ) -> tuple[set[AsyncResult], set[AsyncResult]]:
-        if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
-            raise ValueError(f"return_when is one of the constants, not {return_when!r}")
-        limit = None if timeout is None else time.monotonic() + timeout
-        completions = Completions(self.requests)
-        enough = False
-        while not enough and completions.open:
-            left = None if limit is None else max(0.0, limit - time.monotonic())
-            finished = completions.next(left)
-            if not finished:
-                break
-            failed = any(self.requests[index].status != "ok" for index in finished)
-            enough = return_when == FIRST_COMPLETED or (return_when == FIRST_EXCEPTION and failed)
-        parts = self.split()
-        done = {part for part in parts if part.ready()}
-        return done, set(parts) - done
-
-    def ready(self) -> bool:
-        """Tell whether all results are there."""
-        if not self._ready:
-            self._ready = count_done(self.requests) == len(self.requests)
-        return self._ready
-
-    def wait_for_output(self, timeout: Seconds | None = -1) -> bool:
-        """Wait until all results and everything that was printed are there.
-
-        Returns
-        -------
-        bool
-            False if something is missing when the time is over.
-        """
-        return wait_all(self.requests, to_timeout(timeout), output=True)
-
-    def wait_interactive(
-        self,
-        interval: Seconds = 0.1,
-        timeout: Seconds | None = -1,
-        widget: bool | None = None,
-        return_when: str | None = ALL_COMPLETED,
-    ) -> None:
-        """Wait and show how many results are there.
-
-        Parameters
-        ----------
-        interval
-            Seconds between two looks.
-        timeout
-            Seconds; None or a negative number means no limit. Nothing is raised when it is over.
-        widget
-            Whether to show a widget of a notebook; by default if this is one.
-        return_when
-            As in `wait`.
-        """
-        from .display import progress
-
-        limit = to_timeout(timeout)
-        end = None if limit is None else time.monotonic() + limit
-        bar = progress(len(self), unit="tasks", desc=self._fname, widget=widget)
-        try:
-            while True:
-                left = interval if end is None else min(interval, end - time.monotonic())
-                enough = self._waited_enough(max(0.0, left), return_when)
-                bar.update(self.progress - bar.n)
-                if enough:
-                    return
-                if end is not None and time.monotonic() >= end:
-                    return
-        finally:
-            bar.close()
-
-    def _waited_enough(self, timeout: Seconds, return_when: str | None) -> bool:
-        if return_when in (None, ALL_COMPLETED):
-            return bool(self.wait(timeout))
-        done, pending = self._wait_for_some(timeout, return_when)
-        if return_when == FIRST_COMPLETED:
-            return bool(done)
-        return not pending or any(part._failed() for part in done)
-
-    def successful(self) -> bool:
-        """Tell whether nothing was raised.
-
-        Raises
-        ------
-        RuntimeError
-            If the results are not there yet.
-        """
-        if not self.ready():
-            raise RuntimeError("the result is not ready, so it is not known whether it succeeded")
-        return not self._failed()
-
-    def _failed(self) -> bool:
-        return any(request.status != "ok" for request in self.requests)
 
     # ---- results ------------------------------------------------------------------------------
 
@@ -316,11 +184,11 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
             If an engine has more than one of the results.
         """
         values = self.get(timeout)
-        if self._single_result:
+        if self.single_result:
             values = [values]
         by_engine: dict[int, Any] = {}
         for index, value in enumerate(values):
-            engine_id = self._metadata_of(index)["engine_id"]
+            engine_id = self.metadata_of(index)["engine_id"]
             if engine_id in by_engine:
                 raise ValueError(f"engine {engine_id} has more than one of the results")
             by_engine[engine_id] = value
@@ -338,23 +206,12 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
         return self._values[index]
 
     def _read_value(self, index: int) -> Any:
-        request = self.requests[index]
-        status = request.status
-        if status == "ok":
-            if request.type == "apply_request":
-                return serialize.deserialize_object(request.buffers())[0]
-            content = json.loads(request.content)
-            return ExecuteReply(request.msg_id, content, lambda: self._metadata_of(index))
-        if self._cancelled:
-            return TaskCancelled(request.msg_id)
-        if status == "aborted":
-            return error.TaskAborted(request.msg_id)
-        name, text = request.local_error
-        if name == "EngineError":
-            return EngineLostError(name, text, f"{name}: {text}")
-        if name:
-            return error.KernelError(text)
-        return self._client.connection.unwrap_exception(json.loads(request.content))
+        return read_reply(
+            self.client.connection,
+            self.requests[index],
+            lambda: self.metadata_of(index),
+            self._cancelled,
+        )
 
     def _raise_errors(self, values: Sequence[Any]) -> None:
         """Raise the exceptions among values: as they are, or together for several engines."""
@@ -365,18 +222,9 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
         ]
         if not failed:
             return
-        if self._single_result or self._cancelled:
+        if self.single_result or self._cancelled:
             raise failed[0]
-        self._raise_composite(failed)
-
-    def _raise_composite(self, failed: Iterable[Any]) -> None:
-        wrapped = [
-            value
-            if isinstance(value, error.RemoteError)
-            else error.RemoteError(type(value).__name__, str(value), None)
-            for value in failed
-        ]
-        error.collect_exceptions(wrapped, self._fname)
+        raise_composite(failed, self.fname)
 
     def _reconstruct(self, values: list[Any]) -> Any:
         if self._wraps_items:
@@ -384,17 +232,16 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
                 [value] if request.status == "ok" else value
                 for value, request in zip(values, self.requests, strict=True)
             ]
-        return values[0] if self._single_result else values
+        return values[0] if self.single_result else values
 
     def __getitem__(self, key: int | slice | str) -> Any:
         if isinstance(key, str):
             values = [metadata[key] for metadata in self._all_metadata()]
-            return values[0] if self._single_result else values
-        if not isinstance(key, int | slice):
-            raise TypeError(f"results are chosen by int, slice or name of metadata, not {key!r}")
+            return values[0] if self.single_result else values
+        require_type(key, int | slice, "results are chosen by int, slice or name of metadata")
         self._require_ready()
         values = self.get()
-        if self._single_result:
+        if self.single_result:
             values = [values]
         return values[key]
 
@@ -412,7 +259,7 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
     # ---- one after the other ------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Any]:
-        if self._single_result:
+        if self.single_result:
             raise TypeError("this result is a single one, so there is nothing to iterate over")
         return self._iterate()
 
@@ -424,7 +271,7 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
         """Return what iteration gives for a request that has its result."""
         value = self._value(index)
         if self.requests[index].status != "ok" and not self._return_exceptions:
-            self._raise_composite([value])
+            raise_composite([value], self.fname)
         return (value,)
 
     def _iterate(self) -> Iterator[Any]:
@@ -438,7 +285,7 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
         return self.get()
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        if self._single_result:
+        if self.single_result:
             raise TypeError("this result is a single one, so there is nothing to iterate over")
         return self._iterate_async()
 
@@ -455,7 +302,7 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
         if len(self.requests) == 1:
             return (self,)
         if self._parts is None:
-            targets = self._targets or [None] * len(self.requests)
+            targets = self.targets or [None] * len(self.requests)
             self._parts = tuple(
                 self._part(index, None if target is None else [target])
                 for index, target in enumerate(targets)
@@ -464,9 +311,9 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
 
     def _part(self, index: int, targets: list[int] | None) -> AsyncResult:
         return AsyncResult(
-            self._client,
+            self.client,
             self.requests[index],
-            self._fname,
+            self.fname,
             targets,
             return_exceptions=self._return_exceptions,
         )
@@ -485,11 +332,11 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
         first = async_results[0]
         if len(async_results) == 1:
             return first
-        known = [result._targets for result in async_results]
+        known = [result.targets for result in async_results]
         return AsyncResult(
-            first._client,
+            first.client,
             list(chain.from_iterable(result.requests for result in async_results)),
-            first._fname,
+            first.fname,
             None if None in known else list(chain.from_iterable(known)),  # type: ignore[arg-type]
             return_exceptions=first._return_exceptions,
         )
@@ -498,26 +345,4 @@ class AsyncResult(TimedResult, ControlledResult, LazyFuture):
         state = "pending"
         if self.ready():
             state = "finished" if self.successful() else "failed"
-        return f"<{type(self).__name__}({self._fname}): {state}>"
-
-
-async def until_done(request: Request) -> None:
-    """Wait for a request in the event loop that runs."""
-    if request.done:
-        return
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    done = loop.create_future()
-
-    def finish() -> None:
-        if not done.done():
-            done.set_result(None)
-
-    def tell() -> None:
-        # A loop that has ended meanwhile has nobody who waits.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(finish)
-
-    notifier.watch(request, tell)
-    await done
+        return f"<{type(self).__name__}({self.fname}): {state}>"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
 from . import remotecode, serialize
-from .asyncresult import AsyncResult, Seconds
+from .asyncresult import AsyncResult
+from .checks import require_type
 from .dependency import Dependency, msg_ids_of
 from .lazymap import LazyMapIterator
 from .mapping import as_sequences, map_of
 from .mapresult import AsyncMapResult
 from .view import View, name_of, track_buffers
+from .waiting import Seconds
 
 if TYPE_CHECKING:
     from ._native import Request
@@ -31,7 +33,7 @@ def wire_dependency(flag: Any) -> list[str] | dict[str, Any]:
     if isinstance(flag, Dependency):
         return flag.as_dict()
     if isinstance(flag, Mapping):
-        return dict(flag)
+        return dict(cast("Mapping[str, Any]", flag))
     return [] if flag is None else msg_ids_of(flag)
 
 
@@ -163,7 +165,7 @@ class LoadBalancedView(View):
         self._sent.append(request.number)
         result = AsyncResult(self.client, request, name_of(f))
         if trackers:
-            result._trackers = trackers
+            result.trackers = trackers
         return result
 
     # ---- maps ---------------------------------------------------------------------------------
@@ -173,8 +175,7 @@ class LoadBalancedView(View):
             return max(1, count // (_CHUNKS_PER_ENGINE * max(1, len(self))))
         if chunksize is None:
             return 1
-        if not isinstance(chunksize, int):
-            raise TypeError(f"chunksize is a number or 'auto', not {chunksize!r}")
+        require_type(chunksize, int, "chunksize is a number or 'auto'")
         if chunksize < 1:
             raise ValueError(f"chunksize is at least 1, not {chunksize}")
         return chunksize
@@ -240,7 +241,7 @@ class LoadBalancedView(View):
             ]
         return self._finish_map(*(requests, sizes, name_of(f)), block, ordered, return_exceptions)
 
-    def _map_parts(
+    def map_parts(
         self,
         call: tuple[Any, ...],
         sequences: Sequence[Any],

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import pickle
 import sys
 from collections.abc import Callable, Iterable
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
+from .checks import require_type
 from .error import UnmetDependency
 
 Globals = dict[str, Any]
@@ -123,8 +125,7 @@ class Reference(CannedObject):
     """
 
     def __init__(self, name: str) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"a Reference needs the name as a string, not {name!r}")
+        require_type(name, str, "a Reference needs the name as a string")
         self.name = name
         self.buffers = []
 
@@ -175,8 +176,7 @@ class CannedFunction(CannedObject):
     """A function: code, defaults, annotations, closure and the name of its module."""
 
     def __init__(self, f: FunctionType) -> None:
-        if not isinstance(f, FunctionType):
-            raise AssertionError(f"Not a function: {f!r}")
+        require_type(f, FunctionType, "this is canned as a function", AssertionError)
         self.code = f.__code__
         self.defaults = [can(value) for value in f.__defaults__] if f.__defaults__ else None
         self.kwdefaults = can_dict(f.__kwdefaults__) if f.__kwdefaults__ else None
@@ -206,8 +206,7 @@ class CannedPartial(CannedObject):
     """A `functools.partial`; the buffers of its arguments are gathered in one list."""
 
     def __init__(self, f: functools.partial[Any]) -> None:
-        if not isinstance(f, functools.partial):
-            raise ValueError(f"Not a functools.partial: {f!r}")
+        require_type(f, functools.partial, "this is canned as a functools.partial", ValueError)
         self.func = can(f.func)
         self.args = [can(arg) for arg in f.args]
         self.keywords = {key: can(value) for key, value in f.keywords.items()}
@@ -251,8 +250,7 @@ class CannedClass(CannedObject):
     """A class that was defined interactively, with all its parents."""
 
     def __init__(self, cls: type) -> None:
-        if not isinstance(cls, type):
-            raise AssertionError(f"Not a class: {cls!r}")
+        require_type(cls, type, "this is canned as a class", AssertionError)
         self.name = cls.__name__
         self.old_style = False  # kept because peers expect the attribute
         self._canned_dict = {
@@ -286,7 +284,8 @@ class CannedArray(CannedObject):
         from numpy import ascontiguousarray, uint8
 
         # Seen as bytes, because the buffer protocol knows no datetimes and not every byte order.
-        self.buffers = [memoryview(ascontiguousarray(obj).reshape(-1).view(uint8))]
+        plain: Any = ascontiguousarray(obj)
+        self.buffers = [memoryview(plain.reshape(-1).view(uint8))]
 
     def _needs_pickle(self, obj: Any) -> bool:
         if obj.size == 0 or obj.ndim == 0 or obj.dtype.hasobject or obj.dtype.itemsize == 0:
@@ -305,7 +304,8 @@ class CannedArray(CannedObject):
             return backend.loads(data)
         from numpy import frombuffer
 
-        return frombuffer(data, dtype=self.dtype).reshape(self.shape)
+        flat: Any = frombuffer(data, dtype=self.dtype)
+        return flat.reshape(self.shape)
 
 
 class CannedBytes(CannedObject):
@@ -376,17 +376,16 @@ class depend:  # noqa: N801
 def _require(*modules: str, **mapping: Any) -> bool:
     """Import `modules` and define `mapping` in the user namespace; the check of `require`."""
     # Imported here because this function travels: its globals are the engine's user namespace.
-    from ipyparallel.error import UnmetDependency
-    from ipyparallel.serialize import uncan
+    from importlib import import_module
 
     user_ns = globals()
     for name in modules:
         try:
             exec(f"import {name}", user_ns)
         except ImportError:
-            raise UnmetDependency(name) from None
+            raise import_module("ipyparallel.error").UnmetDependency(name) from None
     for name, canned in mapping.items():
-        user_ns[name] = uncan(canned, user_ns)
+        user_ns[name] = import_module("ipyparallel.serialize").uncan(canned, user_ns)
     return True
 
 
@@ -473,7 +472,7 @@ def _canner_by_name(cls: type) -> Callable[[Any], Any] | None:
     return None
 
 
-def can(obj: Any) -> Any:
+def can(obj: object) -> Any:
     """Wrap an object for pickling; most objects are returned as they are."""
     cls = type(obj)
     canner = can_map.get(cls)
@@ -488,7 +487,10 @@ def can(obj: Any) -> Any:
 
 def can_dict(obj: Any) -> Any:
     """Can the values of a dict."""
-    return {key: can(value) for key, value in obj.items()} if type(obj) is dict else obj
+    if type(obj) is not dict:
+        return obj
+    items = cast("dict[Any, Any]", obj)
+    return {key: can(value) for key, value in items.items()}
 
 
 def can_sequence(obj: Any) -> Any:
@@ -498,7 +500,10 @@ def can_sequence(obj: Any) -> Any:
 
 def uncan_dict(obj: Any, g: Globals | None = None) -> Any:
     """Un-can the values of a dict."""
-    return {key: uncan(value, g) for key, value in obj.items()} if type(obj) is dict else obj
+    if type(obj) is not dict:
+        return obj
+    items = cast("dict[Any, Any]", obj)
+    return {key: uncan(value, g) for key, value in items.items()}
 
 
 def uncan_sequence(obj: Any, g: Globals | None = None) -> Any:
@@ -512,11 +517,12 @@ uncan_map: dict[type, Callable[[Any, Globals | None], Any]] = {
 }
 
 
-def uncan(obj: Any, g: Globals | None = None) -> Any:
+def uncan(obj: object, g: Globals | None = None) -> Any:
     """Undo `can`; functions get `g` as their globals."""
     if isinstance(obj, CannedObject):
         return obj.get_object(g)
-    if type(obj) in _PLAIN and type(obj) is not dict:
+    kind = type(obj)
+    if kind in _PLAIN and kind is not dict:
         return obj
     for cls, uncanner in uncan_map.items():
         if isinstance(obj, cls):
@@ -540,16 +546,12 @@ def use_pickle() -> None:
 
 def use_cloudpickle() -> None:
     """Pickle with cloudpickle, which handles functions itself."""
-    import cloudpickle
-
-    _use(cloudpickle)
+    _use(importlib.import_module("cloudpickle"))
 
 
 def use_dill() -> None:
     """Pickle with dill, which handles functions itself."""
-    import dill
-
-    _use(dill)
+    _use(importlib.import_module("dill"))
 
 
 def _use(module: Any) -> None:

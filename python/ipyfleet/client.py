@@ -13,10 +13,11 @@ from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _native, error
-from .asyncresult import AsyncResult, Seconds
+from .asyncresult import AsyncResult
 from .connection import Connection, Targets
 from .control import Control
 from .hubqueries import Jobs, as_list
+from .waiting import Seconds
 
 if TYPE_CHECKING:
     from .balancedview import LoadBalancedView

@@ -61,7 +61,8 @@ def _pull(keys: Any) -> Any:
 
     user_ns = get_ipython().user_global_ns
     if isinstance(keys, (list, tuple, set)):
-        return [eval(key, user_ns) for key in keys]
+        several: list[str] = [*keys]
+        return [eval(key, user_ns) for key in several]
     return eval(keys, user_ns)
 
 
@@ -159,7 +160,7 @@ def _contents() -> dict[str, dict[str, Any]]:
             **{"interactive": canning.interactive, "get_ipython": get_ipython},
         },
         "ipyparallel.controller": {},
-        "ipyparallel.controller.dependency": {**dependency, "_require": canning._require},
+        "ipyparallel.controller.dependency": {**dependency, **_pick(canning, ("_require",))},
         "ipyparallel.client": {},
         "ipyparallel.client.remotefunction": {"_map": _map},
         "ipyparallel.client.view": {"get_ipython": get_ipython},
@@ -274,7 +275,7 @@ class OverlayModule(ModuleType):
                     f" install {ROOT} here to use the rest of it"
                 )
             if name == "__all__" or _real_source_mentions(spec, name):
-                load_real(self, spec)
+                self.load_real(spec)
                 if name in self.__dict__:
                     return self.__dict__[name]
         raise AttributeError(f"module {fullname!r} has no attribute {name!r}")
@@ -300,6 +301,38 @@ class OverlayModule(ModuleType):
             self._seen.clear()
         self._seen.add(key)
 
+    def load_real(self, spec: ModuleSpec) -> None:
+        """Run the real module in this namespace, then restore the names that are ours.
+
+        The package itself always comes first: its submodules import each other in an order that
+        only works from there. What is loaded already stays as it is.
+        """
+        root = sys.modules[ROOT]
+        if self is not root and isinstance(root, OverlayModule) and root._state == "overlay":
+            root_spec = _real_spec(ROOT)
+            if root_spec is not None:
+                root.load_real(root_spec)
+        if not _lock.acquire(timeout=_LOAD_TIMEOUT_S):
+            raise ImportError(f"another thread is still loading {ROOT}; cannot load {spec.name}")
+        try:
+            if self._state != "overlay":
+                return
+            self._state = "loading"
+            try:
+                self.__file__ = spec.origin
+                if spec.submodule_search_locations is not None:
+                    self.__path__ = list(spec.submodule_search_locations)
+                spec.loader.exec_module(self)  # type: ignore[union-attr]
+            except BaseException:
+                self._state = "overlay"
+                raise
+            else:
+                self._state = "real"
+            finally:
+                self.__dict__.update(self._ours)
+        finally:
+            _lock.release()
+
 
 class _SerializeModule(OverlayModule):
     """``ipyparallel.serialize.serialize``, where clients exchange the pickle module."""
@@ -311,39 +344,6 @@ class _SerializeModule(OverlayModule):
     @pickle.setter
     def pickle(self, module: Any) -> None:
         canning.backend = module
-
-
-def load_real(module: OverlayModule, spec: ModuleSpec) -> None:
-    """Run the real module in the namespace of its overlay, then restore the names that are ours.
-
-    The package itself always comes first: its submodules import each other in an order that only
-    works from there.
-    """
-    root = sys.modules[ROOT]
-    if module is not root and isinstance(root, OverlayModule) and root._state == "overlay":
-        root_spec = _real_spec(ROOT)
-        if root_spec is not None:
-            load_real(root, root_spec)
-    if not _lock.acquire(timeout=_LOAD_TIMEOUT_S):
-        raise ImportError(f"another thread is still loading {ROOT}; cannot load {spec.name}")
-    try:
-        if module._state != "overlay":
-            return
-        module._state = "loading"
-        try:
-            module.__file__ = spec.origin
-            if spec.submodule_search_locations is not None:
-                module.__path__ = list(spec.submodule_search_locations)
-            spec.loader.exec_module(module)  # type: ignore[union-attr]
-        except BaseException:
-            module._state = "overlay"
-            raise
-        else:
-            module._state = "real"
-        finally:
-            module.__dict__.update(module._ours)
-    finally:
-        _lock.release()
 
 
 class _OverlayFinder:
@@ -364,8 +364,8 @@ class _OverlayFinder:
                 name=fullname,
             )
         root = sys.modules[ROOT]
-        if isinstance(root, OverlayModule) and root._state == "overlay":
-            load_real(root, root_spec)
+        if isinstance(root, OverlayModule):
+            root.load_real(root_spec)
         return _real_spec(fullname)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:

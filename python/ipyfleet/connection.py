@@ -179,6 +179,22 @@ class Connection:
                 raise IndexError(f"No such engine: {engine_id}")
         return [engines[engine_id] for engine_id in chosen], chosen
 
+    def requests_of(self, msg_ids: Sequence[str]) -> list[_native.Request]:
+        """Return the requests of this client with these message ids.
+
+        Raises
+        ------
+        KeyError
+            If this client did not make a call, or has forgotten it.
+        """
+        found: list[_native.Request] = []
+        for msg_id in msg_ids:
+            request = self.native.find(msg_id)
+            if request is None:
+                raise KeyError(f"this client knows no call {msg_id!r}")
+            found.append(request)
+        return found
+
     def unwrap_exception(self, content: Mapping[str, Any]) -> error.RemoteError:
         """Return the error in the content of a reply, with the id of its engine."""
         failure = error.unwrap_exception(content)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _native, error
 from .asyncresult import AsyncResult
+from .cancelling import tell_engines
 from .connection import Connection, Targets
 from .hubqueries import HUB_TIMEOUT, HubQueries, Jobs
+from .reading import raise_composite
 
 if TYPE_CHECKING:
     from .directview import DirectView
 
 __all__ = ["Control", "ControlResult"]
-
-# Cancelling: time for the interrupt to work, for everything, and between two looks.
-_CANCEL_GRACE_S = 3.0
-_CANCEL_LONGEST_S = 10.0
-_CANCEL_LOOK_S = 0.05
 
 
 class ControlResult(AsyncResult):
@@ -33,13 +29,13 @@ class ControlResult(AsyncResult):
         content = json.loads(request.content)
         if content["status"] == "ok":
             return content
-        return self._client.connection.unwrap_exception(content)
+        return self.client.connection.unwrap_exception(content)
 
     def _raise_errors(self, values: Sequence[Any]) -> None:
         # The status of the reply is in its content only.
         failed = [value for value in values if isinstance(value, Exception)]
         if failed:
-            self._raise_composite(failed)
+            raise_composite(failed, self.fname)
 
 
 class Control(HubQueries):
@@ -47,18 +43,12 @@ class Control(HubQueries):
 
     connection: Connection
 
-    def _tell_engines(
-        self, uuids: Iterable[str], kind: str, content: Mapping[str, Any]
-    ) -> list[_native.Request]:
-        text = json.dumps(content)
-        return [self.connection.native.send("control", kind, uuid, content=text) for uuid in uuids]
-
     def _control(
         self, targets: Targets, kind: str, content: Mapping[str, Any], block: bool | None
     ) -> ControlResult | None:
         uuids, ids = self.connection.resolve(targets)
-        requests = self._tell_engines(uuids, kind, content)
-        result = ControlResult(self, requests, kind.removesuffix("_request"), ids)  # type: ignore[arg-type]
+        requests = tell_engines(self.connection, uuids, kind, content)
+        result = ControlResult(self._client, requests, kind.removesuffix("_request"), ids)
         if self.block if block is None else block:
             result.get()
             return None
@@ -122,32 +112,6 @@ class Control(HubQueries):
         sent = sig if isinstance(sig, str) else int(sig)
         return self._control(targets, "signal_request", {"sig": sent}, block)
 
-    def _stop(self, requests: Sequence[_native.Request]) -> bool:
-        """Stop calls that wait or run; returns whether none of them ends as if nothing had been."""
-        everybody = list(self.connection.engines().values())
-        msg_ids = [request.msg_id for request in requests]
-        # Engines of IPython Parallel know this one only.
-        self._tell_engines(everybody, "abort_request", {"msg_ids": msg_ids})
-        answers = [
-            answer
-            for request, msg_id in zip(requests, msg_ids, strict=True)
-            for answer in self._tell_engines(
-                [request.target] if request.target else everybody,
-                "cancel_request",
-                {"msg_id": msg_id, "grace": _CANCEL_GRACE_S},
-            )
-        ]
-        end = time.monotonic() + _CANCEL_LONGEST_S
-        while not _native.wait_all(requests, _CANCEL_LOOK_S):
-            if _native.wait_all(answers, 0):
-                # Who is stopped answers with the error just before; what no engine has is kept from
-                # running wherever the scheduler sends it.
-                _native.wait_all(requests, _CANCEL_LOOK_S)
-                return all(request.status != "ok" for request in requests)
-            if time.monotonic() > end:
-                return False
-        return all(request.status != "ok" for request in requests)
-
     def shutdown(
         self,
         targets: Targets = "all",
@@ -182,7 +146,7 @@ class Control(HubQueries):
             uuids, ids = self.connection.resolve("all" if hub else targets)
         except error.NoEnginesRegistered:
             uuids, ids = [], []
-        requests = self._tell_engines(uuids, "shutdown_request", {"restart": restart})
+        requests = tell_engines(self.connection, uuids, "shutdown_request", {"restart": restart})
         if hub or (self.block if block is None else block):
             if not _native.wait_all(requests, HUB_TIMEOUT):
                 raise error.TimeoutError(
@@ -239,13 +203,13 @@ class Control(HubQueries):
         """
         from . import dask
 
-        return dask.start(self, targets, port, nanny, scheduler_args, worker_args)
+        return dask.start(self._client, targets, port, nanny, scheduler_args, worker_args)
 
     def stop_dask(self, targets: Targets = "all") -> None:
         """End the workers and the scheduler that `become_dask` started."""
         from . import dask
 
-        dask.stop(self, targets)
+        dask.stop(self._client, targets)
 
     become_distributed = become_dask
     stop_distributed = stop_dask

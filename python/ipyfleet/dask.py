@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import weakref
 from collections.abc import Mapping
@@ -23,13 +24,14 @@ _schedulers: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
 def become_dask_worker(address: str, nanny: bool, options: Any) -> None:
     import asyncio
+    import importlib
 
-    from distributed import Nanny, Worker
     from IPython import get_ipython
 
     ip = get_ipython()
     if getattr(ip.kernel, "distributed_worker", None) is None:
-        worker = (Nanny if nanny else Worker)(address, **options)
+        distributed: Any = importlib.import_module("distributed")
+        worker = (distributed.Nanny if nanny else distributed.Worker)(address, **options)
         ip.kernel.distributed_worker = worker
         ip.user_ns.update(dask_worker=worker, distributed_worker=worker)
         ip.kernel.dask_start = asyncio.ensure_future(worker.start())
@@ -55,7 +57,7 @@ for _function in (become_dask_worker, stop_distributed_worker):
 
 
 def start(
-    client: Any,
+    client: Client,
     targets: Targets,
     port: int,
     nanny: bool,
@@ -63,8 +65,7 @@ def start(
     worker_args: Mapping[str, Any],
 ) -> Any:
     """Start a scheduler in this process and workers on engines; see `Client.become_dask`."""
-    import distributed
-
+    distributed: Any = importlib.import_module("distributed")
     if client not in _schedulers:
         options = dict(scheduler_args or {})
         _schedulers[client] = distributed.LocalCluster(

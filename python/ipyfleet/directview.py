@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import remotecode, serialize
 from .asyncresult import AsyncResult
+from .checks import require_type
 from .mapping import Dist, as_sequences, map_of
 from .mapresult import AsyncMapResult
 from .view import ResultList, View, name_of, track_buffers
@@ -43,8 +44,9 @@ class DirectView(View):
     def __len__(self) -> int:
         if isinstance(self.targets, int):
             return 1
-        everything = self.targets is None or isinstance(self.targets, str)
-        return len(self.client) if everything else len(self.targets)
+        if self.targets is None or isinstance(self.targets, str):
+            return len(self.client)
+        return len(self.targets)
 
     # ---- sending ------------------------------------------------------------------------------
 
@@ -90,12 +92,12 @@ class DirectView(View):
             self.client, requests[0] if single else requests, name or name_of(f), ids
         )
         if trackers:
-            result._trackers = trackers
+            result.trackers = trackers
         return result
 
     def _get(self, result: AsyncResult) -> Any:
         values = result.get()
-        return values if result._single_result else ResultList(values)
+        return values if result.single_result else ResultList(values)
 
     def _finish(self, result: AsyncResult, block: bool | None) -> Any:
         return result.get() if self._blocks(block) else result
@@ -136,8 +138,7 @@ class DirectView(View):
         RemoteError
             If the code raised and it was waited for.
         """
-        if not isinstance(code, str):
-            raise TypeError(f"source text is a str, not {code!r}")
+        require_type(code, str, "source text is a str")
         uuids, ids, single = self._choose(targets)
         content: dict[str, Any] = {"code": code, "silent": bool(silent), "user_expressions": {}}
         requests = self._send_code(uuids, ids, json.dumps(content), label)
@@ -181,8 +182,7 @@ class DirectView(View):
             Whether `AsyncResult.sent` tells when the values may be changed; by default as `track`
             of the view.
         """
-        if not isinstance(ns, Mapping):
-            raise TypeError(f"push takes a dict of names and values, not {ns!r}")
+        require_type(ns, Mapping, "push takes a dict of names and values")
         result = self._submit(remotecode.push, (), dict(ns), targets, "push", track)
         return self._finish(result, block)
 
@@ -212,8 +212,7 @@ class DirectView(View):
         """
         asked = names if isinstance(names, str) else list(names)
         for name in [asked] if isinstance(asked, str) else asked:
-            if not isinstance(name, str):
-                raise TypeError(f"names are str, not {name!r}")
+            require_type(name, str, "names are str")
         return self._finish(self._submit(remotecode.pull, (asked,), {}, targets, "pull"), block)
 
     def get(self, key_s: str | Sequence[str]) -> Any:
@@ -266,7 +265,7 @@ class DirectView(View):
             requests += self._send_call([uuid], [engine_id], buffers, None)
         self._remember(requests)
         result = AsyncResult(self.client, requests, "scatter", ids)
-        result._trackers = trackers or None
+        result.trackers = trackers or None
         return self._finish(result, block)
 
     def gather(
@@ -286,7 +285,7 @@ class DirectView(View):
         requests = self._send_call(uuids, ids, buffers, None)
         self._remember(requests)
         result = AsyncMapResult(self.client, requests, joiner, "gather")
-        result._targets = ids
+        result.targets = ids
         return self._finish(result, block)
 
     def clear(self, targets: Targets = None, block: bool | None = None) -> Any:
@@ -328,7 +327,7 @@ class DirectView(View):
         """
         parts = as_sequences(sequences)
         call = (remotecode.map_chunk, serialize.PrePickled(f))
-        return self._map_parts(
+        return self.map_parts(
             *(call, parts, "b", name_of(f)),
             block=block,
             track=track,
@@ -336,7 +335,7 @@ class DirectView(View):
             label=label,
         )
 
-    def _map_parts(
+    def map_parts(
         self,
         call: tuple[Any, ...],
         sequences: Sequence[Any],
@@ -373,8 +372,8 @@ class DirectView(View):
             return_exceptions=return_exceptions,
             chunk_sizes=sizes,
         )
-        result._targets = used
-        result._trackers = trackers or None
+        result.targets = used
+        result.trackers = trackers or None
         return self._finish(result, block)
 
     # ---- imports and serialization ------------------------------------------------------------

@@ -10,6 +10,7 @@ The labels are those that users of IPython Parallel know: ``[stdout:0]``, ``[out
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -99,12 +100,7 @@ def progress(
     if widget is None:
         widget = False
         if in_kernel():
-            try:
-                import ipywidgets  # noqa: F401  # pyright: ignore[reportUnusedImport]
-            except ImportError:
-                pass
-            else:
-                widget = True
+            widget = importlib.util.find_spec("ipywidgets") is not None
     tqdm: Any
     try:
         if widget:
@@ -159,10 +155,12 @@ def _show_plots(outputs: Sequence[dict[str, Any]], engine_id: Any) -> None:
         _show_plot(content, engine_id)
 
 
-def _show_value(value: Any) -> None:
-    from IPython.display import display
+def show_value(value: Any) -> None:
+    """Show a value as IPython shows the one of a cell."""
+    from IPython import display
 
-    display(value)
+    show: Any = display.display
+    show(value)
 
 
 class _Outputs:
@@ -186,7 +184,7 @@ def display_outputs(result: AsyncResult, groupby: str, result_only: bool) -> Non
     result.wait_for_output()
     printer = StreamPrinter()
     values = result.get(return_exceptions=True)
-    if result._single_result:
+    if result.single_result:
         only = _Outputs(result.metadata, values, result_only)
         printer.show(only.stdout)
         printer.show(only.stderr, file=sys.stderr)
@@ -194,7 +192,7 @@ def display_outputs(result: AsyncResult, groupby: str, result_only: bool) -> Non
             for content in only.plots:
                 _show_plot(content, only.engine_id)
             if only.has_value:
-                _show_value(only.value)
+                show_value(only.value)
         return
     engines = [
         _Outputs(metadata, value, result_only)
@@ -219,7 +217,7 @@ def display_outputs(result: AsyncResult, groupby: str, result_only: bool) -> Non
                 _show_plots(each.plots[row : row + 1], each.engine_id)
     for each in engines:
         if each.has_value:
-            _show_value(each.value)
+            show_value(each.value)
 
 
 def _show_engine(outputs: _Outputs, printer: StreamPrinter) -> None:
@@ -232,7 +230,7 @@ def _show_engine(outputs: _Outputs, printer: StreamPrinter) -> None:
     for content in outputs.plots:
         _show_plot(content, outputs.engine_id)
     if outputs.has_value:
-        _show_value(outputs.value)
+        show_value(outputs.value)
 
 
 # ---- streaming ----------------------------------------------------------------------------------
@@ -257,7 +255,7 @@ class _Streamer:
                 self._show(index, kind, json.loads(text))
 
     def _show(self, index: int, kind: str, content: dict[str, Any]) -> None:
-        engine_id = self._result._engine_of(index)
+        engine_id = self._result.engine_of(index)
         if kind == "stream":
             self._show_stream(index, engine_id, content["name"], content["text"])
         elif kind == "error":
@@ -284,7 +282,7 @@ class _Streamer:
 
     def _show_error(self, engine_id: Any, content: dict[str, Any]) -> None:
         content.setdefault("engine_info", {"engine_id": engine_id, "method": "execute"})
-        failure = self._result._client.connection.unwrap_exception(content)
+        failure = self._result.client.connection.unwrap_exception(content)
         self._errors += 1
         whole = self._errors <= error.CompositeError.tb_limit
         text = "\n".join(failure.render_traceback()) if whole else str(failure)
@@ -295,10 +293,10 @@ class _Streamer:
             return
         from .metadata import ExecuteReply
 
-        metadata = self._result._metadata_of(index)
+        metadata = self._result.metadata_of(index)
         metadata["execute_result"] = content
-        metadata["engine_id"] = self._result._engine_of(index)
-        _show_value(ExecuteReply(metadata["msg_id"], content, metadata))
+        metadata["engine_id"] = self._result.engine_of(index)
+        show_value(ExecuteReply(metadata["msg_id"], content, metadata))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import builtins
 import sys
 import traceback as _traceback
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar, cast
 
 EngineInfo: TypeAlias = Mapping[str, Any]
 ErrorEntry: TypeAlias = tuple[str, Any, "str | None", EngineInfo]
@@ -246,7 +246,8 @@ def collect_exceptions(results: _Results, method: str = "unspecified") -> _Resul
     method
         What was attempted, for the message.
     """
-    values = results.values() if isinstance(results, Mapping) else results
+    everything = cast("Any", results)
+    values: Iterable[Any] = everything.values() if isinstance(results, Mapping) else everything
     entries: list[ErrorEntry] = []
     for value in values:
         if isinstance(value, CompositeError):
@@ -259,7 +260,7 @@ def collect_exceptions(results: _Results, method: str = "unspecified") -> _Resul
                 entries.append(entry)
     if entries:
         raise CompositeError(f"one or more exceptions raised in: {method}", entries)
-    return results
+    return cast("_Results", everything)
 
 
 def exception_text(exc: BaseException) -> str:

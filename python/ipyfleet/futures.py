@@ -112,7 +112,7 @@ class LazyFuture(Future[Any]):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         with _starting:
             if name not in self.__dict__:
-                Future.__init__(self)
+                super().__init__()
                 self._watch_requests()
         return self.__dict__[name]
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from . import _native, error, serialize
 from .asyncresult import AsyncResult
+from .checks import require_type
 from .connection import Connection, Targets
 from .dependency import msg_ids_of
 from .hubresult import AsyncHubResult, HubRequest, read_date, read_record
 from .metadata import Metadata
+
+if TYPE_CHECKING:
+    from .client import Client
 
 __all__ = ["HubQueries", "Jobs"]
 
@@ -35,7 +39,7 @@ def as_list(jobs: Jobs | None) -> list[Any]:
 class ByMessageId(MutableMapping[str, Any]):
     """What a client knows about its finished calls, by message id; deleting makes it forget."""
 
-    def __init__(self, client: HubQueries, metadata: bool) -> None:
+    def __init__(self, client: Client, metadata: bool) -> None:
         self._client = client
         self._metadata = metadata
 
@@ -46,7 +50,7 @@ class ByMessageId(MutableMapping[str, Any]):
         return request
 
     def __getitem__(self, msg_id: str) -> Any:
-        result = AsyncResult(self._client, self._request(msg_id))  # type: ignore[arg-type]
+        result = AsyncResult(self._client, self._request(msg_id))
         return result.metadata if self._metadata else result.get(return_exceptions=True)
 
     def __setitem__(self, msg_id: str, value: Any) -> None:
@@ -58,7 +62,10 @@ class ByMessageId(MutableMapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         ids = self._client.connection.native.history()
-        return iter(ids if self._metadata else self._client._finished(ids))
+        if self._metadata:
+            return iter(ids)
+        outstanding = self._client.outstanding
+        return (msg_id for msg_id in ids if msg_id not in outstanding)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -73,6 +80,10 @@ class HubQueries:
 
     connection: Connection
     block: bool
+
+    @property
+    def _client(self) -> Client:
+        return cast("Client", self)
 
     def _ask_hub(
         self, kind: str, content: Mapping[str, Any]
@@ -105,16 +116,12 @@ class HubQueries:
     @property
     def results(self) -> MutableMapping[str, Any]:
         """The results of finished calls by message id; errors are values too."""
-        return ByMessageId(self, metadata=False)
+        return ByMessageId(self._client, metadata=False)
 
     @property
     def metadata(self) -> MutableMapping[str, Metadata]:
         """How calls ran, by message id."""
-        return ByMessageId(self, metadata=True)
-
-    def _finished(self, msg_ids: Iterable[str]) -> list[str]:
-        outstanding = self.outstanding
-        return [msg_id for msg_id in msg_ids if msg_id not in outstanding]
+        return ByMessageId(self._client, metadata=True)
 
     def _requests_of(self, jobs: Jobs | None) -> list[_native.Request]:
         """Return the own requests that `jobs` stands for.
@@ -128,19 +135,14 @@ class HubQueries:
         for job in as_list(jobs):
             if isinstance(job, AsyncResult):
                 found += job.requests
-                continue
-            msg_id = self._msg_id(job)
-            request = self.connection.native.find(msg_id)
-            if request is None:
-                raise KeyError(f"this client knows no call {msg_id!r}")
-            found.append(request)
+            else:
+                found += self.connection.requests_of([self._msg_id(job)])
         return found
 
     def _msg_id(self, job: str | int) -> str:
         if isinstance(job, str):
             return job
-        if not isinstance(job, int):
-            raise TypeError(f"neither a message id nor an index nor a result: {job!r}")
+        require_type(job, int, "calls are named by message id, index or result")
         return self.history[job]
 
     def _msg_ids_of(self, jobs: Jobs | None) -> list[str]:
@@ -179,10 +181,12 @@ class HubQueries:
         for job in as_list(wanted):
             children += job.requests if isinstance(job, AsyncResult) else [self._msg_id(job)]
         find = self.connection.native.find
-        found = [(find(each) or each) if isinstance(each, str) else each for each in children]
+        found: list[Any] = [
+            (find(each) or each) if isinstance(each, str) else each for each in children
+        ]
         elsewhere = any(isinstance(each, str | HubRequest) for each in found)
         kind = AsyncHubResult if elsewhere else AsyncResult
-        result = kind(self, found[0] if single else found, "get_result", owner=owner)  # type: ignore[arg-type]
+        result = kind(self._client, found[0] if single else found, "get_result", owner=owner)
         if self.block if block is None else block:
             result.wait()
         return result
@@ -213,11 +217,8 @@ class HubQueries:
         msg_ids = self._msg_ids_of(wanted)
         answer, _ = self._ask_hub("resubmit_request", {"msg_ids": msg_ids})
         again = [answer["resubmitted"][msg_id] for msg_id in msg_ids]
-        result = AsyncHubResult(
-            self,
-            again[0] if isinstance(wanted, str | int) else again,
-            "resubmit",  # type: ignore[arg-type]
-        )
+        children = again[0] if isinstance(wanted, str | int) else again
+        result = AsyncHubResult(self._client, children, "resubmit")
         if self.block if block is None else block:
             result.wait()
         return result
@@ -356,7 +357,7 @@ class HubQueries:
             values[msg_id], buffers = read_record(self.connection, msg_id, records[msg_id], buffers)
         return values
 
-    def _fetch_records(self, missing: Mapping[str, HubRequest]) -> None:
+    def fetch_records(self, missing: Mapping[str, HubRequest]) -> None:
         """Ask the hub for results, and put those that are there into their requests."""
         content = {"msg_ids": list(missing), "status_only": True}
         completed = self._ask_hub("result_request", content)[0]["completed"]
@@ -477,7 +478,7 @@ class HubQueries:
 
 def _is_empty(what: Any) -> bool:
     """Tell whether jobs or targets name nothing; engine 0 and call 0 are something."""
-    return what is None or (isinstance(what, str | list | tuple | set) and len(what) == 0)
+    return what is None or (isinstance(what, str | list | tuple | set) and not what)
 
 
 def _to_json(value: Any) -> Any:

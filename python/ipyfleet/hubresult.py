@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import error, serialize
 from ._native import parse_date, wait_all
-from .asyncresult import AsyncResult, Children, Seconds, to_timeout
+from .asyncresult import AsyncResult, Children
 from .metadata import ExecuteReply, Metadata, to_datetime
+from .waiting import Seconds, to_timeout
 
 if TYPE_CHECKING:
     from .client import Client
@@ -71,7 +72,8 @@ class HubRequest:
     @property
     def received(self) -> int:
         """When the hub heard of its result."""
-        completed: dict[str, Any] = (self.record or {}).get("result_header") or {}
+        record: Mapping[str, Any] = self.record or {}
+        completed: dict[str, Any] = record.get("result_header") or {}
         date = read_date(completed.get("date"))
         return self._microseconds("received") or (round(date.timestamp() * 1e6) if date else 0)
 
@@ -107,13 +109,14 @@ def record_metadata(connection: Connection, msg_id: str, record: Mapping[str, An
     """Return what a record of the hub says of how a call ran."""
     sent: dict[str, Any] = record.get("result_metadata") or {}
     header: dict[str, Any] = record.get("result_header") or {}
+    request: dict[str, Any] = record.get("header") or {}
     metadata = Metadata()
     metadata.update({key: value for key, value in record.get("io", {}).items() if key in metadata})
     for key in ("stdout", "stderr"):
         metadata[key] = metadata[key] or ""
     metadata.update(
         msg_id=msg_id,
-        submitted=read_date((record.get("header") or {}).get("date")),
+        submitted=read_date(request.get("date")),
         started=read_date(sent.get("started")),
         completed=read_date(header.get("date")),
         received=read_date(record.get("received")),
@@ -146,10 +149,10 @@ class AsyncHubResult(AsyncResult):
     ) -> None:
         self._since = time.monotonic()
         super().__init__(client, children, fname, targets, owner, return_exceptions, chunk_sizes)
-        self._single_result = isinstance(children, str)
+        self.single_result = isinstance(children, str)
 
     def _find(self, children: Sequence[Any]) -> list[Any]:
-        find = self._client.connection.native.find
+        find = self.client.connection.native.find
         if isinstance(children, str):
             children = [children]
         return [
@@ -164,7 +167,7 @@ class AsyncHubResult(AsyncResult):
         missing = {request.msg_id: request for request in self._elsewhere() if not request.done}
         try:
             if missing:
-                self._client._fetch_records(missing)
+                self.client.fetch_records(missing)
         except (error.RemoteError, ConnectionError, error.TimeoutError) as failure:
             unknown = isinstance(failure, error.RemoteError) and failure.ename == "KeyError"
             if unknown and time.monotonic() < self._since + _ON_THE_WAY_S:
@@ -193,8 +196,8 @@ class AsyncHubResult(AsyncResult):
         return done, set(parts) - done
 
     def _part(self, index: int, targets: list[int] | None) -> AsyncResult:
-        part = AsyncHubResult(self._client, [self.requests[index]], self._fname, targets)
-        part._single_result = True
+        part = AsyncHubResult(self.client, [self.requests[index]], self.fname, targets)
+        part.single_result = True
         return part
 
     def ready(self) -> bool:
@@ -211,13 +214,13 @@ class AsyncHubResult(AsyncResult):
         request = self.requests[index]
         return request.value if isinstance(request, HubRequest) else super()._read_value(index)
 
-    def _metadata_of(self, index: int) -> Metadata:
+    def metadata_of(self, index: int) -> Metadata:
         request = self.requests[index]
         if not isinstance(request, HubRequest):
-            return super()._metadata_of(index)
+            return super().metadata_of(index)
         if request.record is None:
             return Metadata(msg_id=request.msg_id)
-        return record_metadata(self._client.connection, request.msg_id, request.record)
+        return record_metadata(self.client.connection, request.msg_id, request.record)
 
     @property
     def progress(self) -> int:

@@ -7,13 +7,9 @@ Examples
 ...     joblib.Parallel()(joblib.delayed(abs)(i) for i in range(-5, 5))
 """
 
-# joblib has hardly any type hints.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
-# pyright: reportMissingTypeStubs=false, reportIncompatibleMethodOverride=false
-
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -26,9 +22,9 @@ __all__ = ["register", "register_joblib_backend", "register_view"]
 
 def _backend_class() -> Any:
     """Return the class; joblib is imported only here."""
-    from joblib.parallel import AutoBatchingMixin, ParallelBackendBase
+    parallel: Any = importlib.import_module("joblib.parallel")
 
-    class FleetBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
+    class FleetBackend(parallel.AutoBatchingMixin, parallel.ParallelBackendBase):
         """Runs batches of calls as calls of a view; without a view on the default cluster."""
 
         supports_sharedmem = False
@@ -36,7 +32,7 @@ def _backend_class() -> Any:
         supports_retrieve_callback = False
 
         def __init__(self, view: View | None = None, **kwargs: Any) -> None:
-            super().__init__(**kwargs)
+            super().__init__(**kwargs)  # pyright: ignore[reportUnknownMemberType]
             self._own_client: Any = None
             self._view = view
 
@@ -84,14 +80,14 @@ def _backend_class() -> Any:
 
 def register_view(view: View | None, name: str, make_default: bool) -> None:
     """Register a backend of a view, or one that connects to the default cluster."""
-    from joblib.parallel import register_parallel_backend
-
     backend = _backend_class()
 
     def make(**kwargs: Any) -> Any:
         return backend(view=view, **kwargs)
 
-    register_parallel_backend(name, make, make_default=make_default)
+    importlib.import_module("joblib.parallel").register_parallel_backend(
+        name, make, make_default=make_default
+    )
 
 
 def register_joblib_backend(name: str = "ipyparallel", make_default: bool = False) -> None:

@@ -292,7 +292,7 @@ class ParallelMagics(Magics):
             kind = "Parallel" if block else "Async parallel"
             print(f"{kind} execution on engine(s): {shown}")
         result = view.execute(cell, silent=False, block=False)
-        result._fname = "%px"
+        result.fname = "%px"
         self.last_result = result
         if save_name:
             self.shell.user_ns[save_name] = result
@@ -314,7 +314,7 @@ class ParallelMagics(Magics):
             if signal is None:
                 raise
             print(f"Keyboard interrupt: sending {signal} to the engines", file=sys.stderr)
-            self.view.client.send_signal(signal, targets=result._targets, block=True)
+            self.view.client.send_signal(signal, targets=result.targets, block=True)
         finally:
             if not stream and result.ready():
                 result.wait_for_output(_OUTPUT_WAIT_S)

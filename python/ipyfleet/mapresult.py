@@ -7,7 +7,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ._native import Completions, count_done
-from .asyncresult import AsyncResult, Children, until_done
+from .asyncresult import AsyncResult, Children
+from .reading import raise_composite
+from .waiting import until_done
 
 if TYPE_CHECKING:
     from .client import Client
@@ -46,7 +48,7 @@ class AsyncMapResult(AsyncResult):
         chunk_sizes: dict[str, int] | Sequence[int] | None = None,
     ) -> None:
         super().__init__(client, children, fname, return_exceptions=return_exceptions)
-        self._single_result = False
+        self.single_result = False
         self._map = mapObject
         self.ordered = ordered
         if isinstance(chunk_sizes, dict):
@@ -65,12 +67,13 @@ class AsyncMapResult(AsyncResult):
         """Return the items of a chunk; an exception counts as one."""
         value: Any = self._value(index)
         failed = self.requests[index].status != "ok"
-        whole = self._sizes is None or failed or not isinstance(value, Iterable)
-        return (value,) if whole else value
+        if self._sizes is None or failed or not hasattr(value, "__iter__"):
+            return (value,)
+        return value
 
     def _items(self, index: int) -> Iterable[Any]:
         if self.requests[index].status != "ok" and not self._return_exceptions:
-            self._raise_composite([self._value(index)])
+            raise_composite([self._value(index)], self.fname)
         return self._chunk(index)
 
     def _order(self) -> Iterable[int]:
@@ -102,7 +105,7 @@ class AsyncMapResult(AsyncResult):
 
     def _part(self, index: int, targets: list[int] | None) -> AsyncResult:
         part = AsyncResult(
-            *(self._client, [self.requests[index]], self._fname, targets),
+            *(self.client, [self.requests[index]], self.fname, targets),
             return_exceptions=self._return_exceptions,
         )
         part._wraps_items = self._sizes is None and self._map is None

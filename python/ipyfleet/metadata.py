@@ -172,9 +172,9 @@ class ExecuteReply:
 
     def display(self) -> None:
         """Show the value as IPython shows the one of a cell."""
-        from IPython.display import display
+        from .display import show_value
 
-        display(self)
+        show_value(self)
 
     def _plaintext(self) -> str:
         text = self.data.get("text/plain", "")

@@ -156,6 +156,6 @@ class ParallelFunction(RemoteFunction):
             warnings.warn("chunksize has no effect unless calls are load-balanced", stacklevel=3)
         block = view.block if self.block is None else self.block
         with view.temp_flags(block=block, **self.flags):
-            return view._map_parts(
+            return view.map_parts(
                 *(call, as_sequences(sequences), self.dist, self.__name__), block=block, **options
             )

@@ -8,31 +8,22 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from . import error
-from ._native import Request
+from .cancelling import stop_requests
+from .timing import TimedResult
+from .waiting import Seconds, to_timeout
 
 if TYPE_CHECKING:
     from .asyncresult import AsyncResult
-    from .client import Client
 
-__all__ = ["ControlledResult", "Seconds", "to_timeout"]
-
-Seconds = float
+__all__ = ["ControlledResult"]
 
 
-def to_timeout(timeout: Seconds | None) -> Seconds | None:
-    """Return a timeout in which None is the only word for no limit."""
-    return None if timeout is None or timeout < 0 else timeout
-
-
-class ControlledResult:
+class ControlledResult(TimedResult):
     """The part of a result that acts on its calls."""
 
-    _client: Client
-    _targets: Any
-    _ready: bool
+    targets: Any
+    trackers: list[weakref.ref[memoryview]] | None = None
     _cancelled = False
-    _trackers: list[weakref.ref[memoryview]] | None = None
-    requests: list[Request]
 
     @property
     def _whole(self) -> AsyncResult:
@@ -47,7 +38,7 @@ class ControlledResult:
         That is when the results are there: until then they are kept, to be sent again should the
         connection break.
         """
-        return all(tracker() is None for tracker in self._trackers or ())
+        return all(tracker() is None for tracker in self.trackers or ())
 
     def wait_for_send(self, timeout: Seconds | None = -1) -> None:
         """Wait until `sent` is true.
@@ -63,8 +54,8 @@ class ControlledResult:
             if end is not None and time.monotonic() >= end:
                 raise error.TimeoutError("Still waiting to be sent")
             # Any call of the C++ client gives back what it does not need any more.
-            if self._whole.wait(0.01):
-                self._client.connection.native.wait_for_engines(0, 0)
+            if self.wait(0.01):
+                self.client.connection.native.wait_for_engines(0, 0)
 
     # ---- stopping -----------------------------------------------------------------------------
 
@@ -76,9 +67,9 @@ class ControlledResult:
         RuntimeError
             If the results are there already.
         """
-        if self._whole.ready():
+        if self.ready():
             raise RuntimeError("the call is done and cannot be aborted any more")
-        self._client.abort(self._whole, targets=self._targets, block=True)
+        self.client.abort(self._whole, targets=self.targets, block=True)
 
     def cancel(self) -> bool:
         """Stop the calls, also those that run; what they have done so far stays done.
@@ -92,13 +83,13 @@ class ControlledResult:
             Whether calls were stopped, or will not run. False if they ended by themselves, or did
             not let themselves be stopped within 10 s.
         """
-        if self._whole.ready():
+        if self.ready():
             return self._cancelled
         open_requests = [request for request in self.requests if not request.done]
-        if self._client._stop(open_requests):
+        if stop_requests(self.client.connection, open_requests):
             self._cancelled = self._ready = True
-            if self._whole._is_future():
-                self._whole._finish()
+            if self._is_future():
+                self._finish()
         return self._cancelled
 
     def cancelled(self) -> bool:

@@ -23,7 +23,7 @@ import re
 from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType, FunctionType, SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from . import canning, error
 from .canning import (
@@ -180,9 +180,8 @@ def _wire_pickler(module: Any) -> type[pickle.Pickler]:
         base: Any = module.Pickler
         theirs: Any = getattr(base, "dispatch_table", None)
         # The pickler of the standard library shows only a slot here, which means the global table.
-        table = ChainMap(
-            _REDUCERS, theirs if isinstance(theirs, Mapping) else copyreg.dispatch_table
-        )
+        known = cast("Any", theirs if isinstance(theirs, Mapping) else copyreg.dispatch_table)
+        table: Mapping[Any, Any] = ChainMap(_REDUCERS, known)
         found = type("WirePickler", (base,), {"dispatch_table": table})
         _pickler_classes[module] = found
     return found
@@ -241,7 +240,8 @@ def pack_plainly(f: FunctionType) -> PrePickled:
     pickler = pickle.Pickler if _wire_names_importable else _wire_pickler(pickle)
     pickler(out, PICKLE_PROTOCOL).dump(CannedFunction(f))
     packed = object.__new__(PrePickled)
-    packed.buffers = [out.getvalue()]
+    frames: list[Buffer] = [out.getvalue()]
+    packed.buffers = frames
     return packed
 
 
@@ -253,9 +253,9 @@ def use_pickle_module(name: str) -> None:
     name
         ``"pickle"``, ``"cloudpickle"`` or ``"dill"``.
     """
-    from ipyparallel.serialize import canning as engine_canning
+    from importlib import import_module
 
-    getattr(engine_canning, f"use_{name}")()
+    getattr(import_module("ipyparallel.serialize").canning, f"use_{name}")()
 
 
 # It travels: both kinds of engine have the names it imports, and neither needs this module.
@@ -302,7 +302,7 @@ def serialize_object(
     list
         The pickle, then the buffers.
     """
-    cls = type(obj)
+    cls = cast("type[Any]", type(obj))
     if cls in _SCALARS and cls not in can_map:
         return [dumps(obj)]
     if isinstance(obj, PrePickled):
@@ -363,7 +363,7 @@ class _Reader:
         return self.finish_object(loads(self.take()), g)
 
     def finish_object(self, canned: Any, g: Globals | None) -> Any:
-        cls = type(canned)
+        cls = cast("type[Any]", type(canned))
         if cls in _SCALARS:
             return canned
         if cls in sequence_types and len(canned) < ITEM_THRESHOLD:
@@ -441,7 +441,7 @@ _functions: OrderedDict[bytes, tuple[Any, ...]] = OrderedDict()
 def _is_constant(value: Any) -> bool:
     """Tell whether calls may share the value because nothing can change it."""
     if type(value) is tuple:
-        return all(_is_constant(item) for item in value)
+        return all(map(_is_constant, cast("tuple[Any, ...]", value)))
     if isinstance(value, type):
         return value.__module__ == "builtins"  # a user may define his own classes anew
     return type(value) in _SCALARS
@@ -449,7 +449,8 @@ def _is_constant(value: Any) -> bool:
 
 def _remember(key: bytes, canned: CannedFunction) -> None:
     defaults, kwdefaults, annotations = canned.defaults, canned.kwdefaults, canned.annotations
-    values = [*(defaults or ()), *(kwdefaults or {}).values(), *(annotations or {}).values()]
+    named: list[dict[str, Any]] = [kwdefaults or {}, annotations or {}]
+    values: list[Any] = [*(defaults or ()), *(value for each in named for value in each.values())]
     if canned.closure or canned.buffers or not all(map(_is_constant, values)):
         return
     if (canned.module, canned.__name__) in canning.replacements:

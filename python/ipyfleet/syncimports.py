@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import sys
+import inspect
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,10 @@ def sync_imports(view: DirectView, quiet: bool) -> Generator[None]:
     RemoteError
         At the end, if an import failed on an engine.
     """
-    caller = sys._getframe(_FRAMES_UP)
+    frame = inspect.currentframe()
+    for _ in range(_FRAMES_UP):
+        frame = frame and frame.f_back
+    caller = frame
     import_here = builtins.__import__
     sent: dict[tuple[str, tuple[str, ...]], Any] = {}
 
@@ -42,7 +45,8 @@ def sync_imports(view: DirectView, quiet: bool) -> Generator[None]:
         module = import_here(name, globals, locals, fromlist or (), level)
         key = (name, tuple(fromlist or ()))
         # What the imported module imports in turn comes by itself.
-        if sys._getframe(1) is caller and level <= 0 and key not in sent:
+        here = inspect.currentframe()
+        if here and here.f_back is caller and level <= 0 and key not in sent:
             if not quiet:
                 what = f"{','.join(key[1])} from {name}" if fromlist else name
                 print(f"importing {what} on engine(s)")

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from . import error
-from ._native import Request, count_done
 from .metadata import Metadata, read_metadata
+from .waiting import WaitedResult
 
 if TYPE_CHECKING:
     from .client import Client
@@ -17,50 +17,40 @@ if TYPE_CHECKING:
 __all__ = ["TimedResult"]
 
 
-class TimedResult:
+class TimedResult(WaitedResult):
     """The part of a result that tells how it came about."""
 
-    _client: Client
-    _single_result: bool
+    client: Client
+    single_result: bool
     _metadata: dict[int, Metadata]
-    requests: list[Request]
-
-    def ready(self) -> bool:
-        """Tell whether all results are there."""
-        raise NotImplementedError
 
     @property
     def metadata(self) -> Metadata | list[Metadata]:
         """What is known about how the call ran, a list unless the result is a single one."""
         found = self._all_metadata()
-        return found[0] if self._single_result else found
+        return found[0] if self.single_result else found
 
     def _all_metadata(self) -> list[Metadata]:
-        return [self._metadata_of(index) for index in range(len(self.requests))]
+        return [self.metadata_of(index) for index in range(len(self.requests))]
 
-    def _metadata_of(self, index: int) -> Metadata:
+    def metadata_of(self, index: int) -> Metadata:
         known = self._metadata.get(index)
         if known is not None:
             return known
         request = self.requests[index]
         complete = request.done and request.output_done
-        metadata = read_metadata(self._client.connection, request)
+        metadata = read_metadata(self.client.connection, request)
         if complete:
             self._metadata[index] = metadata
         return metadata
 
-    def _engine_of(self, index: int) -> int | None:
+    def engine_of(self, index: int) -> int | None:
         """Return the id of the engine of a request, if that is known."""
         target = self.requests[index].target
         if target:
-            return self._client.connection.engine_id(target)
-        engine_id: int | None = self._metadata_of(index)["engine_id"]
+            return self.client.connection.engine_id(target)
+        engine_id: int | None = self.metadata_of(index)["engine_id"]
         return engine_id
-
-    @property
-    def progress(self) -> int:
-        """Number of results that are there, out of ``len(self)``."""
-        return count_done(self.requests)
 
     @property
     def elapsed(self) -> float:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from .asyncresult import AsyncResult, Seconds
+from .asyncresult import AsyncResult
+from .waiting import Seconds
 
 if TYPE_CHECKING:
     from ._native import Request

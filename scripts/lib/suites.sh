@@ -33,7 +33,7 @@ suite_ruff() { "$ipf_venv/bin/ruff" check --quiet . ; }
 
 suite_ruff_format() { "$ipf_venv/bin/ruff" format --check --quiet . ; }
 
-# Strict types of the package; only on request, because it needs Node.js, which it fetches if missing.
+# Strict types of the package.
 suite_pyright() { "$ipf_venv/bin/pyright"; }
 
 # configure_and_build <preset> [<build arguments...>]

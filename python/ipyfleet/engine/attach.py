@@ -83,4 +83,5 @@ class KernelMagics(Magics):
         """Show a file in the frontend's pager."""
         if not line.strip():
             raise UsageError("name the file: %less FILE")
-        self.shell.show_in_pager_of_frontend(_text_of(line.strip()))
+        shell: Any = self.shell
+        shell.show_in_pager_of_frontend(_text_of(line.strip()))

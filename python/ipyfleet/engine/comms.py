@@ -40,8 +40,8 @@ def make_manager(shell: EngineInteractiveShell) -> Any:
             buffers: Any = None,
             **keys: Any,
         ) -> None:
-            content = {"data": data or {}, "comm_id": self.comm_id, **keys}
-            about = {**shell.engine_facts, **(metadata or {})}
+            content: dict[str, Any] = {"data": data or {}, "comm_id": self.comm_id, **keys}
+            about: dict[str, Any] = {**shell.engine_facts, **(metadata or {})}
             topic = f"comm-{self.comm_id}"
             shell.bridge.publish(
                 msg_type, topic, to_json(content), to_json(about), list(buffers or ())

@@ -176,7 +176,7 @@ class Debugger:
         return self._adapter.ask(request)
 
     def _publish(self, event: Content) -> None:
-        body = event.get("body") or {}
+        body: Content = event.get("body") or {}
         if event["event"] == "stopped":
             self._stopped.add(body.get("threadId", 0))
         elif event["event"] == "continued":
@@ -205,7 +205,10 @@ class Debugger:
         if adapter is None or self._address is None:
             return self._forward(request)
         host, port = self._address
-        arguments = {**(request.get("arguments") or {}), "connect": {"host": host, "port": port}}
+        arguments: Content = {
+            **(request.get("arguments") or {}),
+            "connect": {"host": host, "port": port},
+        }
         arguments.setdefault("justMyCode", True)
         adapter.initialized.clear()
         # The answer comes only when the configuration is done, which frontends do not wait for.
@@ -245,10 +248,12 @@ class Debugger:
 
     def _do_stackTrace(self, request: Content) -> Content:  # noqa: N802
         reply = self._forward(request)
-        frames = (reply.get("body") or {}).get("stackFrames")
+        body: Content = reply.get("body") or {}
+        frames: list[Content] = body.get("stackFrames") or []
         if frames:
             # What is below the outermost cell is IPython and the engine.
-            paths = [(frame.get("source") or {}).get("path") or "" for frame in frames]
+            sources: list[Content] = [frame.get("source") or {} for frame in frames]
+            paths: list[str] = [source.get("path") or "" for source in sources]
             cells = [i for i, path in enumerate(paths) if path.startswith(self.files.prefix)]
             if cells:
                 reply["body"]["stackFrames"] = frames[: cells[-1] + 1]
@@ -326,7 +331,7 @@ class Debugger:
     def _do_modules(self, request: Content) -> Content:
         import sys
 
-        arguments = request.get("arguments") or {}
+        arguments: Content = request.get("arguments") or {}
         start = arguments.get("startModule", 0)
         named = [
             {"id": i, "name": name, "path": module.__file__}

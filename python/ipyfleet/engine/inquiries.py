@@ -67,7 +67,7 @@ def is_complete(shell: EngineInteractiveShell, request: Content) -> Content:
 def history(shell: EngineInteractiveShell, request: Content) -> Content:
     """Return past inputs as ``(session, line, input)`` or ``(session, line, (input, output))``."""
     manager = shell.history_manager
-    source = manager if manager.enabled else _SessionHistory(shell)
+    source: Any = manager if manager.enabled else _SessionHistory(shell)
     raw, output = bool(request.get("raw", True)), bool(request.get("output", False))
     kind = request.get("hist_access_type", "tail")
     if kind == "tail":

@@ -6,7 +6,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core import page
 from IPython.core.compilerop import CachingCompiler
@@ -122,6 +122,30 @@ class EngineInteractiveShell(InteractiveShell):
     kernel = AnyTrait()
     bridge = AnyTrait()
 
+    if TYPE_CHECKING:
+        # IPython gives these no types, or says None, which they are not in a shell that runs.
+        user_ns_hidden: dict[str, Any]
+        banner: Any
+        compile: Any
+        history_manager: Any
+        extension_manager: Any
+        profile_dir: Any
+        set_hook: Any
+        run_cell: Any
+        user_expressions: Any
+        object_inspect_mime: Any
+        safe_execfile: Any
+        safe_execfile_ipy: Any
+
+        @property
+        def user_global_ns(self) -> dict[str, Any]: ...
+
+        @property
+        def user_ns(self) -> dict[str, Any]: ...
+
+        @user_ns.setter
+        def user_ns(self, ns: dict[str, Any]) -> None: ...
+
     exit_requested = False
     last_error: dict[str, Any] | None = None
     display_failed = False
@@ -134,7 +158,8 @@ class EngineInteractiveShell(InteractiveShell):
 
     def init_hooks(self) -> None:
         super().init_hooks()
-        self.set_hook("show_in_pager", page.as_hook(self.show_in_pager_of_frontend), 99)
+        as_hook = cast("Callable[[Any], Any]", page.as_hook)  # pyright: ignore[reportUnknownMemberType]
+        self.set_hook("show_in_pager", as_hook(self.show_in_pager_of_frontend), 99)
 
     def init_magics(self) -> None:
         super().init_magics()
@@ -156,7 +181,7 @@ class EngineInteractiveShell(InteractiveShell):
     def show_in_pager_of_frontend(
         self, text: Any, start: int = 0, screen_lines: int = 0, pager_cmd: str | None = None
     ) -> None:
-        data = text if isinstance(text, dict) else {"text/plain": text}
+        data = cast("Any", text) if isinstance(text, dict) else {"text/plain": text}
         self.payload_manager.write_payload({"source": "page", "data": data, "start": max(0, start)})
 
     def set_next_input(self, text: str, replace: bool = False) -> None:
@@ -213,7 +238,7 @@ class EngineInteractiveShell(InteractiveShell):
             if custom is not None:
                 return [str(line) for line in custom()]
             if isinstance(exc, SyntaxError):
-                frames = traceback.extract_tb(tb)
+                frames: Any = traceback.extract_tb(tb)
                 return list(self.SyntaxTB.structured_traceback(type(exc), exc, frames))
             if not hasattr(exc, "exceptions"):  # IPython does not format exception groups
                 formatter = self.InteractiveTB

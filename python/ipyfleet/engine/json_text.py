@@ -6,8 +6,8 @@ import base64
 import json
 import math
 import numbers
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias, cast
 
 Json: TypeAlias = Any
 
@@ -15,9 +15,9 @@ Json: TypeAlias = Any
 def _json_value(value: Any) -> Json:
     """Convert a value that the json module does not know."""
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(value).decode("ascii")
+        return base64.b64encode(cast("bytes", value)).decode("ascii")
     if isinstance(value, (set, frozenset)):
-        return list(value)
+        return list(cast("set[Any]", value))
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
@@ -31,9 +31,10 @@ def _finite(value: Any) -> Json:
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        fields = cast("Mapping[Any, Any]", value)
+        return {str(key): _finite(item) for key, item in fields.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_finite(item) for item in value]
+        return [_finite(item) for item in cast("Iterable[Any]", value)]
     return value
 
 

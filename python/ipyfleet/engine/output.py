@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -61,7 +61,7 @@ class EngineStream(io.TextIOBase):
         self._flush = bridge.flush
 
     def write(self, text: str) -> int:
-        if not isinstance(text, str):
+        if not isinstance(cast("object", text), str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         try:
             self._emit(self._name, text)
@@ -92,6 +92,10 @@ class EngineStream(io.TextIOBase):
 class EngineDisplayHook(DisplayHook):
     """Publishes the value of the last expression as ``execute_result``."""
 
+    if TYPE_CHECKING:
+        shell: Any
+        prompt_count: Any
+
     showing = False  # old releases of IPython do not tell
 
     def start_displayhook(self) -> None:
@@ -120,6 +124,10 @@ class EngineDisplayHook(DisplayHook):
 
 class EngineDisplayPublisher(DisplayPublisher):
     """Publishes what `display` shows, as ``display_data`` or ``update_display_data``."""
+
+    if TYPE_CHECKING:
+        shell: Any
+        _validate_data: Any
 
     def publish(
         self,

@@ -37,7 +37,7 @@ def preload(names: Sequence[str]) -> list[str]:
         What could not be imported, and why; engines start without it.
     """
     gc.disable()
-    problems = []
+    problems: list[str] = []
     for name in (*_LATE, *names):
         try:
             importlib.import_module(name)

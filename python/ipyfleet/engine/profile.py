@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from traitlets.config import Config
 
@@ -40,7 +40,7 @@ def configured(config: Config, name: str) -> list[Any]:
     for section in _SECTIONS:
         values = config[section].get(name) if section in config else None
         if isinstance(values, (list, tuple)):
-            found = list(values)
+            found = [*cast("list[Any]", values)]
     return found
 
 

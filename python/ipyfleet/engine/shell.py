@@ -120,7 +120,9 @@ class EngineShell:
         try:
             tb = exc.__traceback__
             # The first frame is apply() itself.
-            content = shell.error_content(exc, tb.tb_next or tb if tb is not None else None)
+            content: dict[str, Any] = shell.error_content(
+                exc, tb.tb_next or tb if tb is not None else None
+            )
             shell.publish_error(content)
         except BaseException as failure:  # an interrupt at this moment must not cost the reply
             text = f"{error.exception_text(exc)} ({type(failure).__name__} while reporting it)"
@@ -155,7 +157,10 @@ class EngineShell:
             return self._execute(request)
         except BaseException as exc:
             content = shell.error_content(exc, exc.__traceback__)
-            more = {"execution_count": shell.execution_count - 1, "user_expressions": {}}
+            more: dict[str, Any] = {
+                "execution_count": shell.execution_count - 1,
+                "user_expressions": {},
+            }
             return self._error_reply(content, "execute", **more, payload=[])
         finally:
             self._input.allowed = False
@@ -188,10 +193,14 @@ class EngineShell:
                     "payload": payload,
                 }
             )
-        if shell.last_error is None:
+        if shell.last_error is None and failure is not None:
             # IPython prints some errors itself (usage errors, exception groups).
             shell.publish_error(shell.error_content(failure, failure.__traceback__))
-        more = {"execution_count": count, "user_expressions": {}, "payload": payload}
+        more: dict[str, Any] = {
+            "execution_count": count,
+            "user_expressions": {},
+            "payload": payload,
+        }
         return self._error_reply(self._failure_content(failure), "execute", **more)
 
     def _failure_content(self, failure: BaseException | None) -> dict[str, Any]:
@@ -322,7 +331,8 @@ def _make_shell(bridge: Bridge, options: Mapping[str, Any]) -> EngineInteractive
         # Input history of this session is kept in lists anyway; a database would only cost memory.
         settings.HistoryManager.enabled = False
         settings.HistoryManager.hist_file = ":memory:"
-    for class_name, traits in (options.get("traits") or {}).items():
+    configured: Mapping[str, Mapping[str, Any]] = options.get("traits") or {}
+    for class_name, traits in configured.items():
         settings[class_name].update(traits)
     arguments: dict[str, Any] = {}
     if location:
