@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from .client import (
         Client,
     )
+    from .cluster import (
+        Cluster,
+        ClusterManager,
+    )
     from .dependency import (
         Dependency,
     )
@@ -141,6 +145,10 @@ _NAMES_IN = {
         "use_pickle",
     ),
     "client": ("Client",),
+    "cluster": (
+        "Cluster",
+        "ClusterManager",
+    ),
     "dependency": ("Dependency",),
     "directview": ("DirectView",),
     "error": (
@@ -207,6 +215,8 @@ __all__ = [
     "AsyncResult",
     "BroadcastView",
     "Client",
+    "Cluster",
+    "ClusterManager",
     "CompositeError",
     "Dependency",
     "DependencyTimeout",

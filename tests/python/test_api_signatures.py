@@ -16,8 +16,6 @@ peer: Any = pytest.importorskip("ipyparallel")
 
 # Names of ipyparallel that are missing here, each with the reason.
 MISSING = {
-    "Cluster": "issue 7",
-    "ClusterManager": "issue 7",
     "MultipleInstanceError": "an error of traitlets, which the package exports by accident",
     "load_jupyter_server_extension": "issue 7",
     "Client.create_message_futures": "internal: the C++ client matches replies",
@@ -51,6 +49,7 @@ DIFFERENT = {
     "Client": "a class of traitlets shows no parameters there",
     "DirectView": "a view without a client is of no use",
     "LoadBalancedView": "a view without a client is of no use",
+    "Cluster": "no delay, and a restart policy",
     "ViewExecutor.submit": _POSITIONAL,
     "ViewExecutor.shutdown": "cancel_futures, as in concurrent.futures",
     "Dependency": "ipyparallel's default is a list that all calls share",
@@ -64,6 +63,7 @@ _CLASSES = (
     *("Client", "View", "DirectView", "LoadBalancedView", "BroadcastView", "AsyncResult"),
     *("AsyncMapResult", "AsyncHubResult", "ViewExecutor", "RemoteFunction", "ParallelFunction"),
     *("Dependency", "Reference", "RemoteError", "CompositeError", "AlreadyDisplayedError"),
+    *("Cluster", "ClusterManager"),
 )
 _SPECIAL = ("__call__", "__enter__", "__exit__", "__getitem__", "__iter__", "__len__")
 _FOREIGN = {*dir(HasTraits), *dir(concurrent.futures.Future), *dir(set), *dir(Exception)} - {
