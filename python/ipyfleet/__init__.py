@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .asyncresult import (
         AsyncResult,
+        ResultFreedError,
         TaskCancelled,
     )
     from .balancedview import (
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
 _NAMES_IN = {
     "asyncresult": (
         "AsyncResult",
+        "ResultFreedError",
         "TaskCancelled",
     ),
     "balancedview": ("LoadBalancedView",),
@@ -236,6 +238,7 @@ __all__ = [
     "Reference",
     "RemoteError",
     "RemoteFunction",
+    "ResultFreedError",
     "SerializationError",
     "TaskAborted",
     "TaskCancelled",

@@ -28,6 +28,7 @@ MISSING = {
 
 _POSITIONAL = "the function is positional only, so that any keyword can be one of its own"
 _NAMED = "named as the others; only ever given by position"
+_KEEP = "keep_results, to let go of results once they were read"
 _INSTANCES = "ipyparallel's default is a list or dict that all calls share"
 
 # Signatures that differ, each with the reason.
@@ -53,6 +54,9 @@ DIFFERENT = {
     "ViewExecutor.submit": _POSITIONAL,
     "ViewExecutor.shutdown": "cancel_futures, as in concurrent.futures",
     "Dependency": "ipyparallel's default is a list that all calls share",
+    "LoadBalancedView.imap": "chunksize, as in map",
+    "LoadBalancedView.map": _KEEP,
+    "DirectView.map": _KEEP,
     "ParallelFunction.__call__": "takes no keywords; ipyparallel refuses them when it is called",
     "collect_exceptions": _NAMED,
     "wrap_exception": "the exception may be given",
