@@ -9,7 +9,6 @@
 #include <string_view>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <utility>
 #include <vector>
 
 #include "core/text.hpp"

@@ -76,7 +76,7 @@ std::optional<fs::path> program_at(const fs::path& file) {
 }
 
 std::optional<fs::path> python_in(const fs::path& bin) {
-  auto found = program_at(bin / "python3");
+  const auto found = program_at(bin / "python3");
   return found ? found : program_at(bin / "python");
 }
 

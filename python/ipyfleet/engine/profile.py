@@ -42,7 +42,7 @@ def initialise(location: str) -> None:
     """Make a profile with the engines' configuration file; what exists stays as it is."""
     from IPython.core.profiledir import ProfileDir
 
-    ProfileDir.create_profile_dir(location)
+    ProfileDir.create_profile_dir(location)  # pyright: ignore[reportUnknownMemberType]
     # Engines of a set do this at the same time.
     with contextlib.suppress(FileExistsError), open(Path(location) / _ENGINE_FILES[1], "x") as file:
         file.write(_ENGINE_CONFIG)
