@@ -6,9 +6,6 @@
 
 #include "engine/engine.hpp"
 #include "engine/engine_options.hpp"
-#ifdef IPF_EMBEDS_PYTHON
-#include "engine/python_runtime.hpp"
-#endif
 
 extern "C" char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to us
 
@@ -34,11 +31,5 @@ int main(int argc, char** argv) {
     }
     return end->status;
   }
-#ifdef IPF_EMBEDS_PYTHON
-  const auto* const embedded = &ipf::engine::python_runtime();
-#else
-  const ipf::engine::PythonRuntime* const embedded = nullptr;
-#endif
-  return ipf::engine::run_engine(std::get<ipf::engine::EngineOptions>(std::move(parsed)), start,
-                                 embedded);
+  return ipf::engine::run_engine(std::get<ipf::engine::EngineOptions>(std::move(parsed)), start);
 }

@@ -36,6 +36,10 @@ function(ipf_test name)
   target_link_libraries(${name} PRIVATE ${arg_LINK} ipf_build_options GTest::gtest_main)
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests")
   target_compile_definitions(${name} PRIVATE "IPF_TESTS_DIR=\"${PROJECT_SOURCE_DIR}/tests\"")
+  if(NOT arg_LABEL STREQUAL "sim")
+    # The tests' own lines need no speed, and GCC compiles them in half the time.
+    target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O0>)
+  endif()
   ipf_register_test_sources(${arg_SOURCES})
   add_dependencies(ipf_tests ${name})
   gtest_discover_tests(${name} TEST_PREFIX "${name}:" DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from .asyncresult import (
         AsyncResult,
-        ResultFreedError,
         TaskCancelled,
     )
     from .balancedview import (
@@ -47,10 +46,6 @@ if TYPE_CHECKING:
     )
     from .client import (
         Client,
-    )
-    from .cluster import (
-        Cluster,
-        ClusterManager,
     )
     from .dependency import (
         Dependency,
@@ -127,7 +122,6 @@ if TYPE_CHECKING:
 _NAMES_IN = {
     "asyncresult": (
         "AsyncResult",
-        "ResultFreedError",
         "TaskCancelled",
     ),
     "balancedview": ("LoadBalancedView",),
@@ -147,10 +141,6 @@ _NAMES_IN = {
         "use_pickle",
     ),
     "client": ("Client",),
-    "cluster": (
-        "Cluster",
-        "ClusterManager",
-    ),
     "dependency": ("Dependency",),
     "directview": ("DirectView",),
     "error": (
@@ -217,8 +207,6 @@ __all__ = [
     "AsyncResult",
     "BroadcastView",
     "Client",
-    "Cluster",
-    "ClusterManager",
     "CompositeError",
     "Dependency",
     "DependencyTimeout",
@@ -238,7 +226,6 @@ __all__ = [
     "Reference",
     "RemoteError",
     "RemoteFunction",
-    "ResultFreedError",
     "SerializationError",
     "TaskAborted",
     "TaskCancelled",

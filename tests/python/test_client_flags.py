@@ -20,7 +20,6 @@ class FakeClient:
     """What a view needs before it sends something."""
 
     block = False
-    keep_results = True
 
 
 def view(**flags: Any) -> ipp.LoadBalancedView:

@@ -96,12 +96,8 @@ TEST(InstanceLock, IsHeldOnceAndFreeAfterwards) {
 TEST(InstanceLock, AFileThatAKilledControllerLeftIsNoLock) {
   const test::TempDir dir;
   test::write_file(dir / "lock", "12345678901234567890");
-  {
-    const auto taken = InstanceLock::take(dir / "lock");
-    ASSERT_TRUE(taken);
-    EXPECT_EQ(test::read_file(dir / "lock"), std::to_string(getpid()));
-  }
-  EXPECT_FALSE(std::filesystem::exists(dir / "lock"));
+  ASSERT_TRUE(InstanceLock::take(dir / "lock"));
+  EXPECT_EQ(test::read_file(dir / "lock"), std::to_string(getpid()));
 }
 
 TEST(InstanceLock, MovesWithItsOwner) {

@@ -306,6 +306,12 @@ TEST_F(TaskRunLimit, ATaskInTimeIsLeftAlone) {
 
 // ---- frozen engines -----------------------------------------------------------------------------
 
+std::string moved_line(const std::string& engine) {
+  return "log: task::engine '" + engine +
+         "' is silent: 1 tasks that it was not seen to begin go to others; what it runs of them all "
+         "the same runs twice";
+}
+
 TEST(TaskFrozenEngine, ASuspectedEngineGetsNothingNew) {
   TestTasks tasks({.hwm = 2});
   tasks.join("a");
@@ -325,11 +331,30 @@ TEST(TaskFrozenEngine, WhatItWasNotSeenToStartMovesAndUsesNoRetry) {
   tasks.submit("queued");
   tasks.started("begun", "a");
   tasks.join("b");
-  EXPECT_EQ(tasks.freeze("a"), (Lines{"abort queued at a", "assign queued to b"}));
+  EXPECT_EQ(tasks.freeze("a"), (Lines{moved_line("a"), "abort queued at a", "assign queued to b"}));
   EXPECT_EQ(tasks.wait(100), Lines{"fail begun of a: EngineError"});
   EXPECT_EQ(tasks.error("queued", "a"),
-            Lines{"log: task::dropped a reply of engine 'a' for a task that it does not run"});
+            Lines{"log: task::dropped a reply of engine 'a': it was silent when it ran task "
+                  "'queued', which another engine has been given"});
   EXPECT_EQ(tasks.succeed("queued", "b"), Lines{"forward queued from b: good"});
+}
+
+TEST(TaskFrozenEngine, WhatItRanAllTheSameCountsIfNobodyElseHasIt) {
+  TestTasks tasks;
+  tasks.join("a");
+  tasks.submit("t");
+  tasks.freeze("a");
+  EXPECT_EQ(tasks.succeed("t", "a"), Lines{"forward t from a: good"});
+  EXPECT_EQ(tasks.join("b"), Lines{}) << "nothing is left to do";
+}
+
+TEST(TaskFrozenEngine, AnErrorOfItThatMayBeTriedAgainDoesNotCount) {
+  TestTasks tasks;
+  tasks.join("a");
+  tasks.submit("t", {.retries = 1});
+  tasks.freeze("a");
+  tasks.error("t", "a");
+  EXPECT_EQ(tasks.join("b"), Lines{"assign t to b"});
 }
 
 TEST(TaskFrozenEngine, ItsTargetsStay) {
@@ -337,14 +362,14 @@ TEST(TaskFrozenEngine, ItsTargetsStay) {
   tasks.join("a");
   tasks.join("b");
   tasks.submit("t", {.targets = {"a"}});
-  EXPECT_EQ(tasks.freeze("a"), (Lines{"abort t at a", "fail t: ImpossibleDependency"}));
+  EXPECT_EQ(tasks.freeze("a"), (Lines{moved_line("a"), "abort t at a", "fail t: ImpossibleDependency"}));
 }
 
 TEST(TaskFrozenEngine, ItComesBackUnderItsNameAndMayEvenGetTheTaskAgain) {
   TestTasks tasks;
   tasks.join("a");
   tasks.submit("t");
-  EXPECT_EQ(tasks.freeze("a"), Lines{"abort t at a"});
+  EXPECT_EQ(tasks.freeze("a"), (Lines{moved_line("a"), "abort t at a"}));
   EXPECT_EQ(tasks.join("a"), Lines{"assign t to a"});
   EXPECT_EQ(tasks.aborted("t", "a"),
             (Lines{"log: task::dropped a reply of engine 'a' for a task that it does not run",

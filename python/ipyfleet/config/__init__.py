@@ -1,1 +1,0 @@
-"""Configuration: the files of a profile, and what their names mean here."""
