@@ -6,6 +6,9 @@
 
 #include "engine/engine.hpp"
 #include "engine/engine_options.hpp"
+#ifdef IPF_EMBEDS_PYTHON
+#include "engine/python_runtime.hpp"
+#endif
 
 extern "C" char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to us
 
@@ -31,5 +34,11 @@ int main(int argc, char** argv) {
     }
     return end->status;
   }
-  return ipf::engine::run_engine(std::get<ipf::engine::EngineOptions>(std::move(parsed)), start);
+#ifdef IPF_EMBEDS_PYTHON
+  const auto* const embedded = &ipf::engine::python_runtime();
+#else
+  const ipf::engine::PythonRuntime* const embedded = nullptr;
+#endif
+  return ipf::engine::run_engine(std::get<ipf::engine::EngineOptions>(std::move(parsed)), start,
+                                 embedded);
 }

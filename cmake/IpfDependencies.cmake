@@ -23,11 +23,18 @@ if(IPF_BUILD_PYTHON)
     unset(Python_EXECUTABLE CACHE)
     unset(Python_EXECUTABLE)
   endif()
-  find_package(Python 3.10 QUIET COMPONENTS Interpreter Development.Module Development.Embed)
+  find_package(Python 3.10 QUIET COMPONENTS Interpreter Development.Module
+               OPTIONAL_COMPONENTS Development.Embed)
   if(NOT Python_FOUND)
-    message(FATAL_ERROR "Python >= 3.10 with headers and a shared library was not found. "
+    message(FATAL_ERROR "Python >= 3.10 with headers was not found. "
                         "On Debian: apt-get install python3-dev")
   endif()
+  # A static library would bring a second Python without the modules that are built into the first.
+  set(embed OFF)
+  if(Python_Development.Embed_FOUND AND Python_LIBRARIES MATCHES "\\.so[.0-9]*$")
+    set(embed ON)
+  endif()
+  option(IPF_EMBED_PYTHON "Link ipengine with libpython; else it always starts a Python" ${embed})
   set(PYBIND11_FINDPYTHON ON)
   if(NOT EXISTS "${pybind11_DIR}")  # also where pip's isolated build environment of last time is gone
     unset(pybind11_DIR CACHE)

@@ -10,6 +10,7 @@
 
 #include "ipyfleet/result.hpp"
 #include "ipyfleet/types.hpp"
+#include "ipyfleet/view.hpp"
 
 namespace ipf {
 
@@ -38,13 +39,15 @@ struct RequestSpec {
 /// `forked`, and destroying it does nothing.
 ///
 /// @code
-///   ipf::Client client({.profile = "default"});
+///   auto client = ipf::Client::connect({.profile = "default"});
 ///   if (client.wait_for_engines(1, std::chrono::seconds(30))) {
-///     const auto engine = client.engines().front();
-///     const auto request = client.execute(engine.uuid, "import os; print(os.getpid())");
-///     if (request.wait_for_output(std::chrono::seconds(10))) { use(request.outputs()); }
+///     const double root = client.balanced().apply<double>("math.sqrt", 2.0).get();
+///     const auto pids = client.direct().apply<int>("os.getpid").get();
 ///   }
 /// @endcode
+///
+/// Views (view.hpp) are what most programs use; send() and what stands near it are the messages
+/// themselves.
 class Client {
  public:
   /// Connects and waits for the controller's first answer. A timeout of 0 does not wait; then
@@ -56,6 +59,18 @@ class Client {
   Client& operator=(const Client&) = delete;
   /// As close().
   ~Client();
+
+  /// As the constructor.
+  [[nodiscard]] static Client connect(const ConnectOptions& options = {},
+                                      const ClientLimits& limits = {});
+
+  /// One engine, several (no ids: all that are registered now), and the task scheduler. Throws
+  /// ClientError(invalid_argument) when there is no engine with such an id.
+  [[nodiscard]] EngineView engine(int id) const;
+  [[nodiscard]] DirectView direct(std::span<const int> ids = {}) const;
+  /// As direct(), by way of the broadcast scheduler.
+  [[nodiscard]] DirectView broadcasting(std::span<const int> ids = {}) const;
+  [[nodiscard]] BalancedView balanced(BalancedOptions options = {}) const;
 
   /// The engines that are registered now, by rising id.
   [[nodiscard]] std::vector<EngineInfo> engines() const;
@@ -98,9 +113,8 @@ class Client {
   void close();
 
  private:
-  class Impl;
-  [[nodiscard]] Impl& impl() const;
-  std::unique_ptr<Impl> impl_;
+  [[nodiscard]] client::Core& core() const;
+  std::shared_ptr<client::Core> core_;  ///< views hold it weakly
 };
 
 }  // namespace ipf

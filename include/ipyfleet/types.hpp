@@ -59,6 +59,9 @@ struct ConnectOptions {
   std::string profile_dir{};      ///< directory of the profile; beats `profile`
   std::string ipython_dir{};      ///< empty means $IPYTHONDIR, else ~/.ipython
   std::string cluster_id{};       ///< empty means $IPP_CLUSTER_ID, else the cluster without id
+  /// `tcp://host` or `tcp://host:port`, in place of the host and the registration port that the
+  /// file names: where a controller is reached by another name than the one it knows of itself.
+  std::string url{};
   Timeout timeout{std::chrono::seconds(10)};  ///< for the controller's first answer
 };
 

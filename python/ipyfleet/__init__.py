@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .asyncresult import (
         AsyncResult,
+        ResultFreedError,
         TaskCancelled,
     )
     from .balancedview import (
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
     )
     from .client import (
         Client,
+    )
+    from .cluster import (
+        Cluster,
+        ClusterManager,
     )
     from .dependency import (
         Dependency,
@@ -122,6 +127,7 @@ if TYPE_CHECKING:
 _NAMES_IN = {
     "asyncresult": (
         "AsyncResult",
+        "ResultFreedError",
         "TaskCancelled",
     ),
     "balancedview": ("LoadBalancedView",),
@@ -141,6 +147,10 @@ _NAMES_IN = {
         "use_pickle",
     ),
     "client": ("Client",),
+    "cluster": (
+        "Cluster",
+        "ClusterManager",
+    ),
     "dependency": ("Dependency",),
     "directview": ("DirectView",),
     "error": (
@@ -207,6 +217,8 @@ __all__ = [
     "AsyncResult",
     "BroadcastView",
     "Client",
+    "Cluster",
+    "ClusterManager",
     "CompositeError",
     "Dependency",
     "DependencyTimeout",
@@ -226,6 +238,7 @@ __all__ = [
     "Reference",
     "RemoteError",
     "RemoteFunction",
+    "ResultFreedError",
     "SerializationError",
     "TaskAborted",
     "TaskCancelled",

@@ -12,14 +12,21 @@ from . import error
 from ._native import Request
 from .checks import require_type
 from .metadata import Metadata
-from .reading import EngineLostError, TaskCancelled, raise_composite, read_reply
+from .reading import (
+    EngineLostError,
+    ReadRequest,
+    ResultFreedError,
+    TaskCancelled,
+    raise_composite,
+    read_reply,
+)
 from .resultcontrol import ControlledResult
 from .waiting import Seconds, until_done
 
 if TYPE_CHECKING:
     from .client import Client
 
-__all__ = ["AsyncResult", "EngineLostError", "TaskCancelled"]
+__all__ = ["AsyncResult", "EngineLostError", "ResultFreedError", "TaskCancelled"]
 
 Children: TypeAlias = "Request | str | Sequence[Request] | Sequence[str]"
 
@@ -52,6 +59,10 @@ class AsyncResult(ControlledResult):
     ----------
     requests
         The handles of the C++ client, one for each engine or chunk.
+    keep_results
+        Whether results stay after they were read; by default as `keep_results` of the view. If
+        False, `get` and iteration let go of what they return, here and in the client; reading it
+        again raises `ResultFreedError`. What raises an exception stays.
 
     Notes
     -----
@@ -60,6 +71,7 @@ class AsyncResult(ControlledResult):
     """
 
     owner = False
+    keep_results = True
     # The part of a map for one request is a list of chunks, also if a chunk is sent as an item.
     _wraps_items = False
     _parts: tuple[AsyncResult, ...] | None = None
@@ -146,7 +158,11 @@ class AsyncResult(ControlledResult):
         values = [self._value(index) for index in range(len(self.requests))]
         if not return_exceptions:
             self._raise_errors(values)
-        return self._reconstruct(values)
+        whole = self._reconstruct(values)
+        if not self.keep_results:
+            for index in range(len(self.requests)):
+                self._release(index)
+        return whole
 
     def result(self, timeout: Seconds | None = None) -> Any:
         """As `get`."""
@@ -204,6 +220,16 @@ class AsyncResult(ControlledResult):
         if index not in self._values:
             self._values[index] = self._read_value(index)
         return self._values[index]
+
+    def _release(self, index: int) -> None:
+        """Let go of a result that was read."""
+        request = self.requests[index]
+        if not isinstance(request, ReadRequest):
+            self.client.connection.native.forget(request.msg_id)
+            self.requests[index] = ReadRequest(request)
+            self._released += 1
+        self._values.pop(index, None)
+        self._metadata.pop(index, None)
 
     def _read_value(self, index: int) -> Any:
         return read_reply(
@@ -278,6 +304,8 @@ class AsyncResult(ControlledResult):
         for index in self._order():
             self.requests[index].wait()
             yield from self._items(index)
+            if not self.keep_results:
+                self._release(index)
 
     def __await__(self) -> Generator[Any, None, Any]:
         for request in self.requests:
@@ -294,6 +322,8 @@ class AsyncResult(ControlledResult):
             await until_done(self.requests[index])
             for item in self._items(index):
                 yield item
+            if not self.keep_results:
+                self._release(index)
 
     # ---- parts --------------------------------------------------------------------------------
 

@@ -77,6 +77,8 @@ class Client(Control):
         The ``Cluster`` that the client belongs to, kept as the attribute `cluster`.
     **extra_args
         ``block``: whether the views of this client wait for results unless told otherwise.
+        ``keep_results``: False lets go of results once they were read, so that any number of them
+        takes no memory; see `AsyncResult`.
 
     Raises
     ------
@@ -119,6 +121,7 @@ class Client(Control):
     ) -> None:
         _refuse_tunnels(sshserver, sshkey, password, paramiko)
         self.block: bool = bool(extra_args.pop("block", False))
+        self.keep_results: bool = bool(extra_args.pop("keep_results", True))
         if extra_args:
             raise TypeError(f"Client has no argument {min(extra_args)!r}")
         text = file = ""

@@ -91,6 +91,7 @@ class DirectView(View):
         result = AsyncResult(
             self.client, requests[0] if single else requests, name or name_of(f), ids
         )
+        result.keep_results = self.keep_results
         if trackers:
             result.trackers = trackers
         return result
@@ -98,9 +99,6 @@ class DirectView(View):
     def _get(self, result: AsyncResult) -> Any:
         values = result.get()
         return values if result.single_result else ResultList(values)
-
-    def _finish(self, result: AsyncResult, block: bool | None) -> Any:
-        return result.get() if self._blocks(block) else result
 
     # ---- source text --------------------------------------------------------------------------
 
@@ -265,6 +263,7 @@ class DirectView(View):
             requests += self._send_call([uuid], [engine_id], buffers, None)
         self._remember(requests)
         result = AsyncResult(self.client, requests, "scatter", ids)
+        result.keep_results = self.keep_results
         result.trackers = trackers or None
         return self._finish(result, block)
 
@@ -285,6 +284,7 @@ class DirectView(View):
         requests = self._send_call(uuids, ids, buffers, None)
         self._remember(requests)
         result = AsyncMapResult(self.client, requests, joiner, "gather")
+        result.keep_results = self.keep_results
         result.targets = ids
         return self._finish(result, block)
 
@@ -302,6 +302,7 @@ class DirectView(View):
         track: bool = False,
         return_exceptions: bool = False,
         label: str | None = None,
+        keep_results: bool | None = None,
     ) -> Any:
         """Call ``f`` for each item, with one block of items on each engine.
 
@@ -319,6 +320,9 @@ class DirectView(View):
             Whether an exception takes the place of the results of its block.
         label
             By default that of the view.
+        keep_results
+            False to let go of each block of results when it was iterated over, and of all after
+            ``get``; by default that of the view.
 
         Returns
         -------
@@ -333,6 +337,7 @@ class DirectView(View):
             track=track,
             return_exceptions=return_exceptions,
             label=label,
+            keep_results=keep_results,
         )
 
     def map_parts(
@@ -346,6 +351,7 @@ class DirectView(View):
         track: bool = False,
         return_exceptions: bool = False,
         label: str | None = None,
+        keep_results: bool | None = None,
     ) -> Any:
         """Call ``call[0](*call[1:], *parts)`` on each engine that gets a part."""
         uuids, ids, _ = self._choose(None)
@@ -372,6 +378,7 @@ class DirectView(View):
             return_exceptions=return_exceptions,
             chunk_sizes=sizes,
         )
+        result.keep_results = self.keep_results if keep_results is None else keep_results
         result.targets = used
         result.trackers = trackers or None
         return self._finish(result, block)

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ._native import Completions, count_done
+from ._native import Completions
 from .asyncresult import AsyncResult, Children
-from .reading import raise_composite
+from .reading import ReadRequest, raise_composite
 from .waiting import until_done
 
 if TYPE_CHECKING:
@@ -80,6 +80,9 @@ class AsyncMapResult(AsyncResult):
         return range(len(self.requests)) if self.ordered else self._as_they_finish()
 
     def _as_they_finish(self) -> Iterator[int]:
+        if self._released:
+            # Reading one of these again is refused, as it is in the order of the input.
+            yield from (i for i, each in enumerate(self.requests) if isinstance(each, ReadRequest))
         completions = Completions(self.requests)
         while indices := completions.next():
             yield from indices
@@ -98,6 +101,8 @@ class AsyncMapResult(AsyncResult):
             for task in done:
                 for item in self._items(task.result()):
                     yield item
+                if not self.keep_results:
+                    self._release(task.result())
 
     async def _when_done(self, index: int) -> int:
         await until_done(self.requests[index])
@@ -115,6 +120,6 @@ class AsyncMapResult(AsyncResult):
     def progress(self) -> int:
         """Number of items whose results are there, out of ``len(self)``."""
         if self._sizes is None:
-            return count_done(self.requests)
+            return super().progress
         finished = zip(self.requests, self._sizes, strict=True)
         return sum(size for request, size in finished if request.done)

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from ._native import Request
     from .connection import Connection
 
-__all__ = ["EngineLostError", "TaskCancelled", "raise_composite", "read_reply"]
+__all__ = [
+    "EngineLostError",
+    "ReadRequest",
+    "ResultFreedError",
+    "TaskCancelled",
+    "raise_composite",
+    "read_reply",
+]
 
 
 class EngineLostError(error.RemoteError, error.EngineError):
@@ -23,6 +30,36 @@ class EngineLostError(error.RemoteError, error.EngineError):
 
 class TaskCancelled(error.TaskAborted, CancelledError):  # noqa: N818 - beside TaskAborted
     """The call was stopped by `AsyncResult.cancel`."""
+
+
+class ResultFreedError(RuntimeError):
+    """The result was read and let go of, because `AsyncResult.keep_results` is False."""
+
+
+class ReadRequest:
+    """What is left of a request whose result was read and let go of.
+
+    Has the attributes of a request that take no memory; the others raise `ResultFreedError`.
+    """
+
+    __slots__ = ("msg_id", "received", "status", "submitted")
+
+    done = output_done = True
+
+    def __init__(self, request: Request) -> None:
+        self.msg_id = request.msg_id
+        self.status = request.status
+        self.submitted = request.submitted
+        self.received = request.received
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return True."""
+        return True
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise ResultFreedError(
+            f"the result of call {self.msg_id} was read and let go of: keep_results is False"
+        )
 
 
 def read_reply(

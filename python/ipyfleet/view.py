@@ -89,15 +89,19 @@ class View:
         Whether `AsyncResult.sent` tells when arrays that were sent may be changed again.
     label : str or None
         A name for the tasks, which the hub keeps with them.
+    keep_results : bool
+        Whether results stay in memory after they were read; by default that of the client. See
+        `AsyncResult`.
     """
 
-    _flag_names: ClassVar[tuple[str, ...]] = ("targets", "block", "track", "label")
+    _flag_names: ClassVar[tuple[str, ...]] = ("targets", "block", "track", "label", "keep_results")
 
     def __init__(self, client: Client, socket: Any = None, **flags: Any) -> None:
         # `socket` has no use here; in IPython Parallel it is the connection that the view takes.
         self.client = client
         self.targets: Any = None
         self.block: bool = client.block
+        self.keep_results: bool = client.keep_results
         self.track: bool = False
         self.label: str | None = None
         # Numbers and ranges of numbers cost less than ids, of which there is one for each task.
@@ -138,6 +142,9 @@ class View:
 
     def _submit(self, f: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> AsyncResult:
         raise NotImplementedError(f"{type(self).__name__} does not say where calls go")
+
+    def _finish(self, result: AsyncResult, block: bool | None) -> Any:
+        return result.get() if self._blocks(block) else result
 
     def _get(self, result: AsyncResult) -> Any:
         return result.get()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._native import Completions, Request, count_done, wait_all
 from .futures import LazyFuture, notifier
+from .reading import ReadRequest
 
 if TYPE_CHECKING:
     from .asyncresult import AsyncResult
@@ -27,9 +28,17 @@ class WaitedResult(LazyFuture):
 
     fname: str
     _ready: bool
+    # How many of the requests were read and let go of.
+    _released: int = 0
+
+    def _held(self) -> list[Any]:
+        """Return the requests that still have their results, or wait for them."""
+        if not self._released:
+            return self.requests
+        return [request for request in self.requests if not isinstance(request, ReadRequest)]
 
     def _wait_all(self, timeout: Seconds | None) -> bool:
-        return wait_all(self.requests, timeout)
+        return wait_all(self._held(), timeout)
 
     def wait(self, timeout: Seconds | None = -1, return_when: str | None = None) -> Any:
         """Wait until all results are there.
@@ -60,14 +69,15 @@ class WaitedResult(LazyFuture):
         if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
             raise ValueError(f"return_when is one of the constants, not {return_when!r}")
         limit = None if timeout is None else time.monotonic() + timeout
-        completions = Completions(self.requests)
+        held = self._held()
+        completions = Completions(held)
         enough = False
         while not enough and completions.open:
             left = None if limit is None else max(0.0, limit - time.monotonic())
             finished = completions.next(left)
             if not finished:
                 break
-            failed = any(self.requests[index].status != "ok" for index in finished)
+            failed = any(held[index].status != "ok" for index in finished)
             enough = return_when == FIRST_COMPLETED or (return_when == FIRST_EXCEPTION and failed)
         parts = self.split()
         done = {part for part in parts if part.ready()}
@@ -76,7 +86,8 @@ class WaitedResult(LazyFuture):
     def ready(self) -> bool:
         """Tell whether all results are there."""
         if not self._ready:
-            self._ready = count_done(self.requests) == len(self.requests)
+            held = self._held()
+            self._ready = count_done(held) == len(held)
         return self._ready
 
     def wait_for_output(self, timeout: Seconds | None = -1) -> bool:
@@ -87,7 +98,7 @@ class WaitedResult(LazyFuture):
         bool
             False if something is missing when the time is over.
         """
-        return wait_all(self.requests, to_timeout(timeout), output=True)
+        return wait_all(self._held(), to_timeout(timeout), output=True)
 
     def wait_interactive(
         self,
@@ -152,7 +163,7 @@ class WaitedResult(LazyFuture):
     @property
     def progress(self) -> int:
         """Number of results that are there, out of ``len(self)``."""
-        return count_done(self.requests)
+        return self._released + count_done(self._held())
 
     def split(self) -> tuple[AsyncResult, ...]:
         """Return a result for each engine or chunk."""

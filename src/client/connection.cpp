@@ -1,5 +1,7 @@
 #include "client/connection.hpp"
 
+#include <charconv>
+#include <string_view>
 #include <utility>
 
 #include "core/profile.hpp"
@@ -36,6 +38,29 @@ Result<void> check_supported(const ConnectionInfo& info, const std::string& sour
   return {};
 }
 
+/// Puts `tcp://host[:port]` in the place of what the file says.
+Result<void> apply_url(const std::string& url, ConnectionInfo& info) {
+  constexpr std::string_view protocol = "tcp://";
+  const std::size_t colon = url.rfind(':');
+  const bool has_port = colon != std::string::npos && colon > protocol.size();
+  const std::string host = url.substr(0, has_port ? colon : url.size());
+  int port = info.registration;
+  if (has_port) {
+    const auto [end, failure] = std::from_chars(&url[colon] + 1, &url[0] + url.size(), port);
+    if (failure != std::errc() || end != &url[0] + url.size() || port < 1 || port > 65535) {
+      port = 0;
+    }
+  }
+  if (!url.starts_with(protocol) || host.size() == protocol.size() || port == 0) {
+    return unexpected(ErrorCode::invalid_argument,
+                      "the url '" + url + "' is not of the form tcp://host:port");
+  }
+  info.interface = "tcp://*";
+  info.location = host.substr(protocol.size());
+  info.registration = port;
+  return {};
+}
+
 }  // namespace
 
 Result<FoundConnection> find_connection(const ConnectOptions& options) {
@@ -67,6 +92,9 @@ Result<FoundConnection> find_connection(const ConnectOptions& options) {
   }
   IPF_TRY(
       check_supported(found.info, found.file.empty() ? "the connection information" : found.file));
+  if (!options.url.empty()) {
+    IPF_TRY(apply_url(options.url, found.info));
+  }
   auto interface = reachable_interface(found.info.interface, found.info.location);
   if (!interface) {
     return unexpected(interface.error());

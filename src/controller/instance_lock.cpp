@@ -5,13 +5,40 @@
 #include <fcntl.h>
 #include <string>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/text.hpp"
 
 namespace ipf {
 
+namespace {
+
+/// False when the path meanwhile names another file, because the last owner removed it.
+bool still_named(const std::filesystem::path& path, int fd) {
+  struct stat by_path{};
+  struct stat by_fd{};
+  return stat(path.c_str(), &by_path) == 0 && fstat(fd, &by_fd) == 0 &&
+         by_path.st_ino == by_fd.st_ino && by_path.st_dev == by_fd.st_dev;
+}
+
+}  // namespace
+
 Result<InstanceLock> InstanceLock::take(const std::filesystem::path& path) {
+  constexpr int tries_max = 100;
+  for (int i = 0; i < tries_max; ++i) {
+    auto lock = try_take(path);
+    if (!lock || still_named(path, lock->fd_)) {
+      if (lock) {
+        lock->path_ = path;
+      }
+      return lock;
+    }
+  }
+  return unexpected(ErrorCode::unavailable, "others keep replacing " + path.string());
+}
+
+Result<InstanceLock> InstanceLock::try_take(const std::filesystem::path& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) {
     return unexpected(ErrorCode::io, "cannot open " + path.string() + ": " + errno_text(errno));
@@ -34,6 +61,9 @@ Result<InstanceLock> InstanceLock::take(const std::filesystem::path& path) {
 
 InstanceLock::~InstanceLock() {
   if (fd_ >= 0) {
+    if (!path_.empty() && still_named(path_, fd_)) {
+      unlink(path_.c_str());
+    }
     close(fd_);
   }
 }

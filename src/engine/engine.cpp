@@ -1,31 +1,24 @@
 #include "engine/engine.hpp"
 
+#include <array>
 #include <cerrno>
-#include <csignal>
-#include <cstdio>
 #include <cstdlib>
-#include <fcntl.h>
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <thread>
 #include <unistd.h>
 #include <utility>
 #include <variant>
 
 #include "core/text.hpp"
 #include "engine/connection_source.hpp"
-#include "engine/engine_channels.hpp"
-#include "engine/engine_reactor.hpp"
-#include "engine/fork_server.hpp"
+#include "engine/engine_setup.hpp"
 #include "engine/kernel_ports.hpp"
+#include "engine/module_start.hpp"
 #include "engine/nanny.hpp"
 #include "engine/output_capture.hpp"
-#include "engine/python_host.hpp"
 #include "engine/python_location.hpp"
-#include "engine/termination_signal.hpp"
 #include "net/log_spdlog.hpp"
-#include "protocol/kernel_file.hpp"
 
 namespace ipf::engine {
 
@@ -35,143 +28,79 @@ constexpr int status_failed = 1;
 constexpr int status_usage = 2;
 constexpr int status_not_registered = 255;
 
-/// Starts the IO thread with all signals blocked: they belong to the main thread.
-std::jthread start_io(EngineReactor& reactor, int& status) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
-  std::jthread thread([&] { status = reactor.run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
-}
-
-std::filesystem::path connection_file(const EngineOptions& options, const ProfilePaths& paths) {
-  if (options.connection_file.empty()) {
-    return paths.engine_file();
-  }
-  const std::filesystem::path named(options.connection_file);
-  std::error_code failure;
-  // A bare name means a file in the profile, unless there is one right here.
-  if (named.has_parent_path() || std::filesystem::exists(named, failure)) {
-    return std::filesystem::absolute(named);
-  }
-  return paths.security() / named;
-}
-
-int run_threads(ReactorOptions reacting, PythonOptions python, Log& log) {
-  if (reacting.capture != nullptr) {
-    reacting.capture->redirect();
-  }
-  EngineChannels channels({.request_bytes_max = reacting.output_bytes_max});
-  EngineReactor reactor(std::move(reacting), channels, log);
-  int status = status_failed;
-  {
-    const std::jthread io = start_io(reactor, status);
-    PythonHost(std::move(python), channels, log).run();
-  }
-  ignore_termination();
-  return status;
-}
-
-/// The log writes to this process's stderr as it is now, and goes on to do so when descriptor 2 is
-/// caught and sent to clients.
-Result<std::unique_ptr<Log>> open_log(const EngineOptions& options,
-                                      const ProfilePaths& paths,
-                                      bool kernel) {
-  LogOptions log{.name = "IPEngine", .level = options.log_level};
-  if (kernel && !options.log_level_given) {
-    log.level = LogLevel::warning;  // its terminal belongs to the frontend
-  }
-  if (options.log_to_file) {
-    IPF_TRY(make_profile(paths));
-    log.file =
-        (paths.log() / ("ipengine" + paths.dashed_id() + "-" + std::to_string(getpid()) + ".log"))
-            .string();
-  }
-  std::FILE* const real_stderr = fdopen(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), "w");
-  if (real_stderr == nullptr) {
-    return make_log(log);
-  }
-  // The log takes the stream that `stderr` is when it is made; glibc documents that it may be set.
-  std::FILE* const before = stderr;
-  stderr = real_stderr;
-  auto made = make_log(log);
-  stderr = before;
-  return made;
-}
-
-/// An engine that takes another one's place is another engine: the controller must not take what it
-/// knew of the old one for knowledge about the new one.
-std::string identity_of(const EngineOptions& options, const EngineSeat& seat) {
-  if (options.ident.empty()) {
-    return new_session_id();
-  }
-  return seat.generation == 0 ? options.ident
-                              : options.ident + "-" + std::to_string(seat.generation);
-}
-
-RestartOptions restart_options(const EngineOptions& options, Log& log) {
-  RestartOptions out{.mode = options.restart, .limit = options.restart_limit};
-  if (options.use_mpi && out.mode != RestartMode::never) {
-    log.warning("--restart does not work with --mpi: an MPI job cannot replace a process");
-    out.mode = RestartMode::never;
-  }
-  return out;
-}
-
-PythonOptions python_options(const EngineOptions& options,
-                             const ProfilePaths& paths,
-                             const PythonLocation& location,
-                             const EngineSeat& seat) {
-  return {.executable = location.executable,
-          .uuid = identity_of(options, seat),
-          .username = options.username.empty() ? user_name() : options.username,
-          .startup_command = options.startup_command,
-          .startup_script = options.startup_script,
-          .profile_dir = std::filesystem::exists(paths.dir) ? paths.dir.string() : std::string(),
-          .use_mpi = options.use_mpi,
-          .mpi_module = options.mpi_module,
-          .traits = options.traits};
-}
-
 int fail(Log& log, int status, const std::string& text) {
   log.error(text);
   return status;
 }
 
-/// True when no controller is wanted: by option, or because the file is a kernel's.
-bool is_kernel(const EngineOptions& options, const ProfilePaths& paths) {
-  if (options.kernel) {
-    return true;
+/// What an engine is and has when its process begins.
+struct EngineProcess {
+  EngineSeat seat{};
+  std::unique_ptr<OutputCapture> capture{};
+};
+
+/// An engine process behind its nanny, or a kernel.
+struct Life {
+  const EngineOptions& options;
+  ProfilePaths paths{};
+  std::filesystem::path file{};  ///< the connection file
+  Log& log;
+  const ProcessStart* start{};     ///< null: Python runs already
+  const PythonRuntime* runtime{};  ///< null: this program has no Python
+  bool is_guest{};                 ///< see PythonOptions
+};
+
+/// The Python that this process is to run, as sys.executable. When it has to be another program,
+/// this process becomes that and the function returns only to report a failure.
+Result<std::filesystem::path> enter_python(const Life& life, const EngineProcess& process) {
+  if (life.start == nullptr) {
+    return std::filesystem::path();
   }
-  constexpr std::size_t file_bytes_max = 1UL << 20U;
-  const auto text = options.connection_file.empty() || !options.connection_text.empty()
-                        ? Result<std::string>(std::string())
-                        : read_text_file(connection_file(options, paths), file_bytes_max);
-  return text && is_kernel_connection(*text);
+  const auto location = locate_python(PythonSearch::here(life.options.python));
+  if (!location) {
+    return unexpected(location.error());
+  }
+  life.log.debug("Python is " + location->executable.string() + " (" + location->why + ")");
+  if (life.runtime != nullptr && location->embeddable) {
+    return location->executable;
+  }
+  const EngineSeat& seat = process.seat;
+  std::array<int, 4> pipes{-1, -1, -1, -1};
+  if (process.capture) {
+    pipes = process.capture->pipe_ends();
+  }
+  std::error_code failure;
+  return unexpected(become_python(
+      location->executable,
+      {.arguments = life.start->arguments,
+       .environment = life.start->environment,
+       .work_dir = std::filesystem::current_path(failure).string(),
+       .file = life.file.string(),
+       .generation = seat.generation,
+       .wanted_id = seat.wanted_id ? seat.wanted_id->value : -1},
+      {seat.link_fd, STDOUT_FILENO, STDERR_FILENO, pipes[0], pipes[1], pipes[2], pipes[3]}));
 }
 
-int run_kernel(const EngineOptions& options,
-               const ProfilePaths& paths,
-               const std::filesystem::path& file,
-               Log& log) {
-  const auto location = locate_python(PythonSearch::here());
-  if (!location) {
-    return fail(log, status_failed, location.error().message);
+int run_kernel(const Life& life) {
+  const auto& options = life.options;
+  PythonOptions python = python_options(options, life.paths, {});
+  auto executable = enter_python(life, {});
+  if (!executable) {
+    return fail(life.log, status_failed, executable.error().message);
   }
-  PythonOptions python = python_options(options, paths, *location, {});
+  python.executable = std::move(*executable);
+  python.is_guest = life.is_guest;
   python.is_kernel = true;
-  auto kernel = open_kernel(file, {.uuid = python.uuid, .username = python.username});
+  auto kernel = open_kernel(life.file, {.uuid = python.uuid, .username = python.username});
   if (!kernel) {
-    return fail(log, status_failed, kernel.error().message);
+    return fail(life.log, status_failed, kernel.error().message);
   }
   announce(*kernel);
   python.kernel = {.file = kernel->file.string(),
                    .text = kernel_connection_text(kernel->link->connection())};
   auto capture = OutputCapture::create();
   if (!capture) {
-    log.warning(capture.error().message);
+    life.log.warning(capture.error().message);
   }
   const ParentWatch parent;
   ReactorOptions io{.machine = {},
@@ -184,35 +113,27 @@ int run_kernel(const EngineOptions& options,
   if (io.capture != nullptr) {
     io.capture->keep_to_itself();
   }
-  return run_threads(std::move(io), std::move(python), log);
+  return life.runtime->run_threads(std::move(io), std::move(python), life.log);
 }
 
-/// What an engine is and has when its process begins.
-struct EngineProcess {
-  EngineSeat seat{};
-  std::unique_ptr<OutputCapture> capture{};
-};
-
 /// Everything behind the nanny.
-int live(const EngineOptions& options,
-         const ProfilePaths& paths,
-         const std::filesystem::path& file,
-         const EngineProcess& process,
-         Log& log) {
-  const auto location = locate_python(PythonSearch::here());
-  if (!location) {
-    return fail(log, status_failed, location.error().message);
+int live(const Life& life, const EngineProcess& process) {
+  const auto& options = life.options;
+  auto executable = enter_python(life, process);
+  if (!executable) {
+    return fail(life.log, status_failed, executable.error().message);
   }
-  log.debug("Python is " + location->executable.string() + " (" + location->why + ")");
-  ConnectionSource source(options, file, log);
+  ConnectionSource source(options, life.file, life.log);
   auto found = source.find();
   if (!found) {
-    return fail(log,
+    return fail(life.log,
                 found.error().code == ErrorCode::timed_out ? status_not_registered : status_failed,
                 found.error().message);
   }
   const EngineSeat& seat = process.seat;
-  PythonOptions python = python_options(options, paths, *location, seat);
+  PythonOptions python = python_options(options, life.paths, seat);
+  python.executable = std::move(*executable);
+  python.is_guest = life.is_guest;
   ReactorOptions io{.machine = {.registration_timeout = options.registration_timeout,
                                 .missed_pings_max = options.missed_pings_max,
                                 .reconnect_timeout = options.reconnect_timeout},
@@ -226,7 +147,7 @@ int live(const EngineOptions& options,
                     .watch = &source,
                     .capture = process.capture.get(),
                     .output_bytes_max = options.output_bytes_max};
-  return run_threads(std::move(io), std::move(python), log);
+  return life.runtime->run_threads(std::move(io), std::move(python), life.log);
 }
 
 int enter_work_dir(const EngineOptions& options, Log& log) {
@@ -243,56 +164,106 @@ void set_gpus(const EngineOptions& options) {
   }
 }
 
-/// In a fork of the fork server: becomes the engine that its nanny asked for.
-int run_forked(const ForkedEngine& forked) {
-  const auto [link, out, err, out_read, out_write, err_read, err_write] = forked.descriptors;
+/// Options of a process that another one has prepared; user code will not find secrets in its
+/// environment.
+std::variant<EngineOptions, EndNow> options_of(const ForkRequest& request,
+                                               const PythonRuntime& runtime) {
+  std::vector<std::string> environment;
+  std::vector<std::string> secrets;
+  for (const auto& entry : request.environment) {
+    (is_secret(entry) ? secrets : environment).push_back(entry);
+  }
+  runtime.enter_environment(environment);
+  for (const auto& entry : secrets) {  // in C only, where the parser takes them out again
+    const auto equals = entry.find('=');
+    setenv(entry.substr(0, equals).c_str(),  // NOLINT(concurrency-mt-unsafe)
+           entry.substr(equals + 1).c_str(), 1);
+  }
+  auto parsed = parse_engine_options(request.arguments);
+  const auto* options = std::get_if<EngineOptions>(&parsed);
+  if (options != nullptr && !options->gpus.empty()) {
+    environment.push_back("CUDA_VISIBLE_DEVICES=" + options->gpus);
+    runtime.enter_environment(environment);
+  }
+  return parsed;
+}
+
+int run_fork_server(const Life& life);
+
+/// A process that another one has prepared becomes what it is to be: a fork of the fork server, or
+/// this engine as a module.
+int run_prepared(const ForkedEngine& prepared, const PythonRuntime& runtime, bool is_guest) {
+  const auto [link, out, err, out_read, out_write, err_read, err_write] = prepared.descriptors;
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
   close(out);
   close(err);
-  if (chdir(forked.request.work_dir.c_str()) != 0) {
+  if (chdir(prepared.request.work_dir.c_str()) != 0) {
     return status_failed;
   }
-  enter_environment(forked.request.environment);
-  const auto parsed = parse_engine_options(forked.request.arguments);
+  const auto parsed = options_of(prepared.request, runtime);
   const auto* options = std::get_if<EngineOptions>(&parsed);
   const auto paths = options == nullptr
                          ? unexpected(ErrorCode::invalid_argument, "unusable options")
                          : locate_profile(options->profile);
-  auto log = paths ? open_log(*options, *paths, false)
+  const bool kernel = paths && is_kernel(*options, *paths);
+  auto log = paths ? open_log(*options, *paths, kernel)
                    : Result<std::unique_ptr<Log>>(unexpected(paths.error()));
   if (!log) {
     return fail(**make_log({.name = "IPEngine"}), status_usage, log.error().message);
   }
-  set_gpus(*options);
+  const Life life{.options = *options,
+                  .paths = *paths,
+                  .file = prepared.request.file,
+                  .log = **log,
+                  .runtime = &runtime,
+                  .is_guest = is_guest};
+  if (!options->fork_server.empty()) {
+    return run_fork_server(life);
+  }
+  if (kernel) {
+    return run_kernel(life);
+  }
   EngineProcess process{
-      .seat = {.link_fd = link, .generation = forked.request.generation, .wanted_id = {}},
-      .capture = OutputCapture::adopt({out_read, out_write, err_read, err_write})};
-  if (forked.request.wanted_id >= 0) {
-    process.seat.wanted_id = EngineId{forked.request.wanted_id};
+      .seat = {.link_fd = link, .generation = prepared.request.generation, .wanted_id = {}},
+      .capture = out_read < 0 ? nullptr
+                              : OutputCapture::adopt({out_read, out_write, err_read, err_write})};
+  if (prepared.request.wanted_id >= 0) {
+    process.seat.wanted_id = EngineId{prepared.request.wanted_id};
   }
   // The nanny is in its working directory already.
-  return live(*options, *paths, forked.request.file, process, **log);
+  return live(life, process);
 }
 
-int run_fork_server(const EngineOptions& options, Log& log) {
-  const auto location = locate_python(PythonSearch::here());
-  if (!location) {
-    return fail(log, status_failed, location.error().message);
+int run_fork_server(const Life& life) {
+  const auto executable = enter_python(life, {});
+  if (!executable) {
+    return fail(life.log, status_failed, executable.error().message);
   }
-  const auto forked = serve_forks(
-      {.name = options.fork_server, .python = location->executable, .preload = options.preload},
-      log);
+  const auto forked = life.runtime->serve_forks({.name = life.options.fork_server,
+                                                 .python = executable->string(),
+                                                 .preload = life.options.preload},
+                                                life.log);
   if (!forked) {
-    return fail(log, status_failed, forked.error().message);
+    return fail(life.log, status_failed, forked.error().message);
   }
   // The server itself ends without tidying up a Python that nobody needs any more.
-  return *forked ? run_forked(**forked) : 0;
+  return *forked ? run_prepared(**forked, *life.runtime, life.is_guest) : 0;
 }
 
 }  // namespace
 
-int run_engine(const EngineOptions& options, const ProcessStart& start) {
+int run_ordered(int fd, const PythonRuntime& runtime) {
+  const auto order = read_order(fd);
+  if (!order) {
+    return fail(**make_log({.name = "IPEngine"}), status_failed, order.error().message);
+  }
+  return run_prepared(*order, runtime, true);
+}
+
+int run_engine(const EngineOptions& options,
+               const ProcessStart& start,
+               const PythonRuntime* embedded) {
   const auto paths = locate_profile(options.profile);
   const bool kernel = paths && is_kernel(options, *paths);
   auto log = paths ? open_log(options, *paths, kernel)
@@ -300,19 +271,21 @@ int run_engine(const EngineOptions& options, const ProcessStart& start) {
   if (!log) {
     return fail(**make_log({.name = "IPEngine"}), status_usage, log.error().message);
   }
+  Life life{
+      .options = options, .paths = *paths, .log = **log, .start = &start, .runtime = embedded};
   if (!options.fork_server.empty()) {
-    return run_fork_server(options, **log);
+    return run_fork_server(life);
   }
   set_gpus(options);
-  const auto file = connection_file(options, *paths);
-  const auto kernel_file = options.connection_file.empty()
-                               ? std::filesystem::path()
-                               : std::filesystem::absolute(options.connection_file);
+  life.file = !kernel ? connection_file(options, *paths)
+              : options.connection_file.empty()
+                  ? std::filesystem::path()
+                  : std::filesystem::absolute(options.connection_file);
   if (const int status = enter_work_dir(options, **log); status != 0) {
     return status;
   }
   if (kernel) {
-    return run_kernel(options, *paths, kernel_file, **log);
+    return run_kernel(life);
   }
   EngineProcess process;
   if (auto made = OutputCapture::create()) {
@@ -325,14 +298,14 @@ int run_engine(const EngineOptions& options, const ProcessStart& start) {
                                     .memory_limit = options.memory_limit,
                                     .fork_from = options.fork_from,
                                     .start = start,
-                                    .file = file.string()},
+                                    .file = life.file.string()},
                                    **log, process.capture);
     if (!split) {
       return fail(**log, status_failed, split.error().message);
     }
     process.seat = *split;
   }
-  return live(options, *paths, file, process, **log);
+  return live(life, process);
 }
 
 }  // namespace ipf::engine

@@ -123,9 +123,19 @@ void add_options(CLI::App& app, Raw& raw) {
   app.add_option("--output-limit", raw.output_mib,
                  "MiB of text that one request may print; the rest is not shown; 0: any (64)")
       ->check(CLI::Range(0, 1'000'000));
-  app.add_option("--mpi", raw.mpi, "Initialise MPI (mpi4py) first; the id is the rank")
+  app.add_flag("--init", options.init_profile,
+               "Make the profile with its default configuration files, where there are none");
+  app.add_option(
+         "--mpi", raw.mpi,
+         "Initialise MPI first, with mpi4py, pytrilinos or another module; the id is the rank")
       ->expected(0, 1)
       ->type_name("[MODULE]");
+  app.add_option(
+      "--init-mpi", options.init_mpi,
+      "With --mpi: code to run when MPI is there, instead of setting mpi_rank, mpi_size");
+  app.add_option("--python", options.python,
+                 "Python to run, or the directory of its environment (default: the active one's)")
+      ->type_name("PATH");
   add_life_options(app, raw);
   app.add_option("--resources", raw.resources,
                  "What the engine has for tasks that need some, e.g. gpu=2,mem=16");
@@ -194,6 +204,7 @@ bool apply_engine_trait(const Trait& trait, Raw& raw, std::vector<std::string>& 
       {"IPEngine.cluster_id", "--cluster-id"},
       {"IPEngine.log_level", "--log-level"},
       {"IPEngine.work_dir", "--work-dir"},
+      {"IPEngine.init_mpi", "--init-mpi"},
       {"EngineFactory.timeout", "--timeout"},
       {"EngineFactory.url", "--url"},
       {"Session.session", "--ident"},

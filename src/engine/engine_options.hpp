@@ -41,9 +41,12 @@ struct EngineOptions {
   std::uint64_t memory_limit{};  ///< bytes of the engine and what it starts; 0: any
   std::string startup_command{};
   std::string startup_script{};
+  bool init_profile{};  ///< --init: write the profile's files first
   bool use_mpi{};
   std::string mpi_module{};
-  std::string gpus{};  ///< what CUDA_VISIBLE_DEVICES is to be; empty: as it is
+  std::string init_mpi{};
+  std::string python{};  ///< --python: a Python or the directory of an environment
+  std::string gpus{};    ///< what CUDA_VISIBLE_DEVICES is to be; empty: as it is
   /// What the engine has for tasks that need some, e.g. {"gpu": 2}.
   std::map<std::string, double, std::less<>> resources{};
   std::string work_dir{};

@@ -61,20 +61,26 @@ union ControlSpace {
   std::array<char, CMSG_SPACE(sizeof(ForkDescriptors))> bytes;
 };
 
-std::string pack(const ForkRequest& request) {
-  return dump_json({{"arguments", request.arguments},
-                    {"environment", request.environment},
-                    {"work_dir", request.work_dir},
-                    {"file", request.file},
-                    {"generation", request.generation},
-                    {"wanted_id", request.wanted_id}});
-}
-
 Error gone() {
   return {ErrorCode::closed, "the fork server is gone"};
 }
 
 }  // namespace
+
+Json fork_request_json(const ForkRequest& request) {
+  return {{"arguments", request.arguments},   {"environment", request.environment},
+          {"work_dir", request.work_dir},     {"file", request.file},
+          {"generation", request.generation}, {"wanted_id", request.wanted_id}};
+}
+
+ForkRequest fork_request_of(const Json& json) {
+  return {.arguments = json.value("arguments", std::vector<std::string>{}),
+          .environment = json.value("environment", std::vector<std::string>{}),
+          .work_dir = json.value("work_dir", std::string()),
+          .file = json.value("file", std::string()),
+          .generation = json.value("generation", 0),
+          .wanted_id = json.value("wanted_id", -1)};
+}
 
 Result<int> listen_for_forks(const std::string& name) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -128,12 +134,7 @@ Result<ForkRequest> receive_fork_request(int socket, ForkDescriptors& descriptor
   if (!json) {
     return unexpected(json.error());
   }
-  return ForkRequest{.arguments = json->value("arguments", std::vector<std::string>{}),
-                     .environment = json->value("environment", std::vector<std::string>{}),
-                     .work_dir = json->value("work_dir", std::string()),
-                     .file = json->value("file", std::string()),
-                     .generation = json->value("generation", 0),
-                     .wanted_id = json->value("wanted_id", -1)};
+  return fork_request_of(*json);
 }
 
 ForkClient::ForkClient(ForkClient&& other) noexcept
@@ -168,7 +169,7 @@ Result<ForkClient> ForkClient::connect(const std::string& name, Duration patienc
 }
 
 Result<pid_t> ForkClient::start(const ForkRequest& request, std::span<const int> descriptors) {
-  const std::string text = pack(request);
+  const std::string text = dump_json(fork_request_json(request));
   std::uint64_t size = text.size();
   ControlSpace control{};
   iovec part{&size, sizeof size};

@@ -10,6 +10,7 @@
 
 #include "core/clock.hpp"
 #include "core/result.hpp"
+#include "protocol/json_text.hpp"
 
 namespace ipf::engine {
 
@@ -31,6 +32,17 @@ struct ForkRequest {
   int generation{};
   int wanted_id{-1};
 };
+
+/// An engine that another process has prepared: who it is to be. Python runs in it, the GIL is
+/// held.
+struct ForkedEngine {
+  ForkRequest request{};
+  ForkDescriptors descriptors{};
+};
+
+Json fork_request_json(const ForkRequest& request);
+/// What is missing has its default.
+ForkRequest fork_request_of(const Json& json);
 
 /// What a process was started with: options are parsed again in the engine, and what was secret in
 /// the environment is not there any more.

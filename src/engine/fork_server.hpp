@@ -1,27 +1,14 @@
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/log.hpp"
 #include "core/result.hpp"
-#include "engine/fork_client.hpp"
+#include "engine/engine.hpp"
 
 namespace ipf::engine {
-
-struct ForkServerOptions {
-  std::string name{};                  ///< of the socket
-  std::filesystem::path python{};      ///< what sys.executable is to be
-  std::vector<std::string> preload{};  ///< modules that all engines are to find imported
-};
-
-/// An engine that was forked: who it is to be. Python runs in it, the GIL is held.
-struct ForkedEngine {
-  ForkRequest request{};
-  ForkDescriptors descriptors{};
-};
 
 /// Starts Python, imports IPython and what else is wanted, and then forks an engine for each nanny
 /// that asks for one; engines share the memory of what was imported. Returns a value in each

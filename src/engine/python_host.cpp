@@ -88,9 +88,6 @@ class PythonHost::ShellRunner {
   }
 
   void start() {
-    if (!options_.mpi_module.empty() && options_.mpi_module != "mpi4py") {
-      py::module_::import(options_.mpi_module.c_str());
-    }
     shell_ = py::module_::import("ipyfleet.engine.shell").attr("start")(bridge_.module(), config());
     apply_ = shell_.attr("apply");
     execute_ = shell_.attr("execute");
@@ -164,8 +161,10 @@ class PythonHost::ShellRunner {
     config["startup_command"] = options_.startup_command;
     config["startup_script"] = options_.startup_script;
     config["profile_dir"] = options_.profile_dir;
-    config["use_mpi"] =
-        options_.use_mpi && (options_.mpi_module.empty() || options_.mpi_module == "mpi4py");
+    config["use_mpi"] = options_.use_mpi;
+    config["mpi_module"] = options_.mpi_module;
+    config["init_mpi"] = options_.init_mpi;
+    config["init_profile"] = options_.init_profile;
     config["traits"] = traits;
     config["is_kernel"] = options_.is_kernel;
     return config;
@@ -306,9 +305,27 @@ class PythonHost::ShellRunner {
 
 namespace {
 
+/// What this environment lacks, if that is the failure.
+std::optional<std::string> missing_package(const py::error_already_set& failure) {
+  if (!failure.matches(PyExc_ModuleNotFoundError)) {
+    return std::nullopt;
+  }
+  const std::string name = py::str(failure.value().attr("name"));
+  if (name != "ipyfleet" && name != "IPython" && name != "traitlets") {
+    return std::nullopt;
+  }
+  const std::string python = py::str(py::module_::import("sys").attr("executable"));
+  return python + " has no package " + name + ": install it there: " + python +
+         " -m pip install ipyfleet";
+}
+
 /// One clear line, then the traceback on the real stderr, wherever sys.stderr points by now.
 void report_start_failure(const py::error_already_set& failure, Log& log) {
   try {
+    if (const auto missing = missing_package(failure)) {
+      log.error(*missing);
+      return;
+    }
     const std::string name = py::str(failure.type().attr("__name__"));
     log.error("cannot start the engine's shell: " + name + ": " +
               std::string(py::str(failure.value())));
@@ -318,6 +335,19 @@ void report_start_failure(const py::error_already_set& failure, Log& log) {
                                  py::arg("file") = py::module_::import("sys").attr("__stderr__"));
   } catch (const py::error_already_set&) {
     log.error("cannot start the engine's shell, and the reason cannot be shown");
+  }
+}
+
+/// What of Py_FinalizeEx() user code can see: Python frames are below this one, so the interpreter
+/// itself has to stay until the process ends.
+void end_as_guest() {
+  for (const auto& [module, function] :
+       {std::pair{"threading", "_shutdown"}, std::pair{"atexit", "_run_exitfuncs"}}) {
+    try {
+      py::module_::import(module).attr(function)();
+    } catch (py::error_already_set& failure) {
+      failure.discard_as_unraisable("the end of the engine");
+    }
   }
 }
 
@@ -336,7 +366,9 @@ void PythonHost::run() {
   if (runner) {
     runner->let_go();
   }
-  if (Py_FinalizeEx() != 0) {
+  if (options_.is_guest) {
+    end_as_guest();
+  } else if (Py_FinalizeEx() != 0) {
     log_.warning("Python could not write all of its output at the end");
   }
   channels_.outputs.push(MainThreadDone{});

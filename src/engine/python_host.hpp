@@ -1,33 +1,13 @@
 #pragma once
 
-#include <filesystem>
-#include <map>
 #include <memory>
-#include <string>
 #include <utility>
 
 #include "core/log.hpp"
-#include "core/result.hpp"
 #include "engine/engine_channels.hpp"
-#include "engine/kernel_ports.hpp"
+#include "engine/python_options.hpp"
 
 namespace ipf::engine {
-
-/// What the Python side of an engine is told.
-struct PythonOptions {
-  std::filesystem::path executable{};  ///< what sys.executable shall be
-  std::string uuid{};
-  std::string username{};
-  bool is_kernel{};  ///< a kernel of its own: keeps the history of the user's profile
-  KernelPlace kernel{};
-  std::string startup_command{};
-  std::string startup_script{};
-  std::string profile_dir{};
-  bool use_mpi{};
-  std::string mpi_module{};  ///< empty or "mpi4py"; anything else is imported first
-  /// `--Class.trait=value` of IPython's classes.
-  std::map<std::string, std::map<std::string, std::string>> traits{};
-};
 
 /// Runs CPython in the calling thread, which must be the process's main thread, until the queue
 /// says stop: starts the interpreter and the shell, executes what is handed over, finalises. All

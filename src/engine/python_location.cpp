@@ -1,7 +1,5 @@
 #include "engine/python_location.hpp"
 
-#include <Python.h>
-
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -42,9 +40,15 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(from, text.find_last_not_of(" \t\r") - from + 1);
 }
 
-/// The version in pyvenv.cfg (`version` of venv, `version_info` of virtualenv and uv).
-std::optional<PythonVersion> venv_version(const fs::path& venv) {
+/// What pyvenv.cfg says of a virtual environment.
+struct VenvConfig {
+  std::optional<PythonVersion> version{};  ///< `version` of venv, `version_info` of virtualenv, uv
+  fs::path home{};                         ///< where the Python is that it was made from
+};
+
+VenvConfig read_venv(const fs::path& venv) {
   std::ifstream file(venv / "pyvenv.cfg");
+  VenvConfig out;
   std::string line;
   while (std::getline(file, line)) {
     const auto equals = line.find('=');
@@ -52,11 +56,14 @@ std::optional<PythonVersion> venv_version(const fs::path& venv) {
       continue;
     }
     const auto key = trimmed(std::string_view(line).substr(0, equals));
-    if (key == "version" || key == "version_info") {
-      return parse_version(trimmed(std::string_view(line).substr(equals + 1)));
+    const auto value = trimmed(std::string_view(line).substr(equals + 1));
+    if (!out.version && (key == "version" || key == "version_info")) {
+      out.version = parse_version(value);
+    } else if (key == "home") {
+      out.home = value;
     }
   }
-  return std::nullopt;
+  return out;
 }
 
 bool is_venv(const fs::path& dir) {
@@ -64,16 +71,17 @@ bool is_venv(const fs::path& dir) {
   return fs::exists(dir / "pyvenv.cfg", failure);
 }
 
-std::optional<fs::path> python_in(const fs::path& bin) {
-  for (const char* name : {"python3", "python"}) {
-    if (access((bin / name).c_str(), X_OK) == 0) {
-      return bin / name;
-    }
-  }
-  return std::nullopt;
+std::optional<fs::path> program_at(const fs::path& file) {
+  return access(file.c_str(), X_OK) == 0 ? std::optional(file) : std::nullopt;
 }
 
-std::optional<fs::path> on_path(std::string_view path) {
+std::optional<fs::path> python_in(const fs::path& bin) {
+  const auto found = program_at(bin / "python3");
+  return found ? found : program_at(bin / "python");
+}
+
+/// The program of this name in the directories of PATH; without a name: its Python.
+std::optional<fs::path> on_path(std::string_view path, const std::string& name) {
   while (!path.empty()) {
     const auto colon = path.find(':');
     const fs::path dir(path.substr(0, colon));
@@ -81,7 +89,7 @@ std::optional<fs::path> on_path(std::string_view path) {
     if (!dir.is_absolute()) {
       continue;
     }
-    if (auto found = python_in(dir)) {
+    if (auto found = name.empty() ? python_in(dir) : program_at(dir / name)) {
       return found;
     }
   }
@@ -93,14 +101,12 @@ bool is_script(const fs::path& file) {
   return in.get() == '#' && in.get() == '!';
 }
 
-/// Executable and version of a Python somewhere on PATH; asks it only when its files do not tell.
-std::optional<std::pair<fs::path, PythonVersion>> identify(const fs::path& python,
-                                                           const PythonSearch& search) {
-  const fs::path venv = python.parent_path().parent_path();
-  if (is_venv(venv)) {
-    if (const auto version = venv_version(venv)) {
-      return std::pair{python, *version};
-    }
+using Identified = std::optional<std::pair<fs::path, PythonVersion>>;
+
+/// Executable and version of a Python; asks it only when its files do not tell.
+Identified identify(const fs::path& python, const PythonSearch& search) {
+  if (const auto version = read_venv(python.parent_path().parent_path()).version) {
+    return std::pair{python, *version};
   }
   std::error_code failure;
   const fs::path real = fs::canonical(python, failure);
@@ -116,7 +122,21 @@ std::optional<std::pair<fs::path, PythonVersion>> identify(const fs::path& pytho
   return search.ask ? search.ask(python) : std::nullopt;
 }
 
-std::optional<std::pair<fs::path, PythonVersion>> ask_python(const fs::path& python) {
+/// The file of the interpreter that a Python comes down to: of the one that its environment was
+/// made from. Empty: it is not there.
+fs::path interpreter_file(const fs::path& python, PythonVersion version) {
+  const fs::path home = read_venv(python.parent_path().parent_path()).home;
+  std::error_code failure;
+  for (const auto& file :
+       {home.empty() ? python : home / ("python" + to_text(version)), home / "python3", python}) {
+    if (fs::path real = fs::canonical(file, failure); !failure) {
+      return real;
+    }
+  }
+  return {};
+}
+
+Identified ask_python(const fs::path& python) {
   // The path comes from PATH of the same user; single quotes keep the shell away from it.
   std::string quoted = "'";
   for (const char c : python.string()) {
@@ -157,63 +177,146 @@ std::string to_text(PythonVersion version) {
   return std::to_string(version.major) + "." + std::to_string(version.minor);
 }
 
-PythonSearch PythonSearch::here() {
+PythonSearch PythonSearch::here(const std::string& wanted) {
   std::error_code failure;
   PythonSearch search;
+  search.wanted = wanted;
   search.virtual_env = from_environment("VIRTUAL_ENV");
+  search.conda_prefix = from_environment("CONDA_PREFIX");
+  search.conda_base = from_environment("CONDA_DEFAULT_ENV") == "base";
   search.path = from_environment("PATH");
   search.program = fs::read_symlink("/proc/self/exe", failure);
   search.built_with = IPF_PYTHON_EXECUTABLE;
-  search.needed = {.major = PY_MAJOR_VERSION, .minor = PY_MINOR_VERSION};
+  search.needed = {.major = IPF_PYTHON_MAJOR, .minor = IPF_PYTHON_MINOR};
   search.ask = ask_python;
   return search;
 }
 
-Result<PythonLocation> locate_python(const PythonSearch& search) {
-  const std::string needed = to_text(search.needed);
-  const fs::path own_venv = search.program.parent_path().parent_path();
-  const auto own_python = is_venv(own_venv) && venv_version(own_venv) == search.needed
-                              ? python_in(search.program.parent_path())
-                              : std::nullopt;
-  if (!search.virtual_env.empty() && is_venv(search.virtual_env)) {
-    const auto version = venv_version(search.virtual_env);
-    const auto python = python_in(fs::path(search.virtual_env) / "bin");
-    if (python && version == search.needed) {
-      return PythonLocation{.executable = *python, .why = "$VIRTUAL_ENV"};
+namespace {
+
+class Locator {
+ public:
+  explicit Locator(const PythonSearch& search) : search_(search) {}
+
+  Result<PythonLocation> locate() const {
+    if (!search_.wanted.empty()) {
+      return wanted();
     }
-    if (!own_python) {
-      const std::string problem =
-          python ? "has Python " + (version ? to_text(*version) : std::string("of unknown version"))
-                 : std::string("has no bin/python");
+    const auto own = own_python();
+    for (const auto& [name, dir, yields] :
+         {Active{"$VIRTUAL_ENV", search_.virtual_env, false},
+          Active{"$CONDA_PREFIX", search_.conda_prefix, search_.conda_base}}) {
+      const auto python = dir.empty() ? std::nullopt : python_in(fs::path(dir) / "bin");
+      if (dir.empty() || (yields && own) || (!python && !is_venv(dir))) {
+        continue;
+      }
+      const auto found = python ? identify(*python, search_) : std::nullopt;
+      if (found && found->second == search_.needed) {
+        return location(found->first, name);
+      }
+      if (!own) {
+        return wrong("the active environment " + dir +
+                     (python ? has(found) : std::string(" has no bin/python")));
+      }
+    }
+    if (own) {
+      return location(*own, "the environment of this program");
+    }
+    return from_path();
+  }
+
+ private:
+  /// An environment that the user has activated.
+  struct Active {
+    const char* name;
+    std::string dir;
+    bool yields;  ///< to the environment of this program
+  };
+
+  [[nodiscard]] PythonLocation location(const fs::path& python, std::string why) const {
+    const fs::path file = interpreter_file(python, search_.needed);
+    return {.executable = python,
+            .why = std::move(why),
+            .embeddable =
+                !file.empty() && file == interpreter_file(search_.built_with, search_.needed)};
+  }
+
+  [[nodiscard]] static std::string has(const Identified& found) {
+    return " has " +
+           (found ? "Python " + to_text(found->second) : std::string("no working Python"));
+  }
+
+  [[nodiscard]] Error error(const std::string& problem, const std::string& fix) const {
+    return {ErrorCode::invalid_argument, problem + ", but this ipengine (" +
+                                             search_.program.string() + ") was built for Python " +
+                                             to_text(search_.needed) + ": " + fix};
+  }
+
+  [[nodiscard]] Unexpected wrong(const std::string& problem) const {
+    return unexpected(error(problem,
+                            "install ipyfleet in that environment, deactivate it, or name "
+                            "another Python with --python=PATH"));
+  }
+
+  /// Of the virtual environment that this program lies in.
+  [[nodiscard]] std::optional<fs::path> own_python() const {
+    const fs::path bin = search_.program.parent_path();
+    return read_venv(bin.parent_path()).version == search_.needed ? python_in(bin) : std::nullopt;
+  }
+
+  [[nodiscard]] Result<PythonLocation> wanted() const {
+    const fs::path named = search_.wanted;
+    std::error_code failure;
+    const auto python = fs::is_directory(named, failure) ? python_in(named / "bin")
+                        : access(named.c_str(), X_OK) == 0
+                            ? std::optional(fs::absolute(named, failure))
+                        : named.has_parent_path() ? std::nullopt
+                                                  : on_path(search_.path, named.string());
+    if (!python) {
+      return unexpected(
+          ErrorCode::invalid_argument,
+          "--python=" + search_.wanted + ": neither a program nor a directory with a bin/python3");
+    }
+    const auto found = identify(*python, search_);
+    if (!found) {
       return unexpected(ErrorCode::invalid_argument,
-                        "the active environment " + search.virtual_env + " " + problem +
-                            ", but this ipengine (" + search.program.string() +
-                            ") was built for Python " + needed +
-                            ": install ipyfleet in that environment, or deactivate it");
+                        "--python=" + search_.wanted + ": this is no Python that can be run");
     }
-  }
-  if (own_python) {
-    return PythonLocation{.executable = *own_python, .why = "the environment of this program"};
-  }
-  std::string mismatch;
-  if (const auto python = on_path(search.path)) {
-    const auto found = identify(*python, search);
-    if (found && found->second == search.needed) {
-      return PythonLocation{.executable = found->first, .why = "python3 on PATH"};
+    if (found->second != search_.needed) {
+      return unexpected(error("--python=" + search_.wanted + " is Python " + to_text(found->second),
+                              "name one of this version, or run the ipengine of that Python (" +
+                                  python->string() + " -m pip install ipyfleet)"));
     }
-    mismatch =
-        python->string() + (found ? " is Python " + to_text(found->second) : " cannot be run");
+    return location(found->first, "--python");
   }
-  if (access(search.built_with.c_str(), X_OK) == 0) {
-    return PythonLocation{.executable = search.built_with,
-                          .why = mismatch.empty() ? "no python3 on PATH"
-                                                  : mismatch + ", this program needs " + needed};
+
+  [[nodiscard]] Result<PythonLocation> from_path() const {
+    if (const auto python = on_path(search_.path, "")) {
+      const auto found = identify(*python, search_);
+      if (found && found->second == search_.needed) {
+        return location(found->first, "python3 on PATH");
+      }
+      return unexpected(
+          error("python3 on PATH, " + python->string() +
+                    (found ? ", is Python " + to_text(found->second) : ", cannot be run"),
+                "activate an environment with Python " + to_text(search_.needed) +
+                    ", name one with --python=PATH, or install ipyfleet in yours"));
+    }
+    if (access(search_.built_with.c_str(), X_OK) == 0) {
+      return location(search_.built_with, "no python3 on PATH");
+    }
+    return unexpected(error("there is no python3 on PATH", "activate an environment with Python " +
+                                                               to_text(search_.needed) +
+                                                               ", or name one with --python=PATH"));
   }
-  return unexpected(
-      ErrorCode::not_found,
-      (mismatch.empty() ? std::string("there is no python3 on PATH") : mismatch) +
-          ", but this ipengine (" + search.program.string() + ") was built for Python " + needed +
-          ": activate an environment with Python " + needed + ", or install ipyfleet in yours");
+
+  const PythonSearch& search_;
+};
+
+}  // namespace
+
+Result<PythonLocation> locate_python(const PythonSearch& search) {
+  return Locator(search).locate();
 }
 
 }  // namespace ipf::engine

@@ -75,6 +75,10 @@ std::filesystem::file_time_type written_at(const std::filesystem::path& file) {
   return std::filesystem::last_write_time(file, failure);
 }
 
+std::filesystem::path lock_of_controller(const ProfilePaths& paths) {
+  return paths.pid() / ("ipcontroller" + paths.dashed_id() + ".lock");
+}
+
 bool reuses_files(const std::vector<std::string>& args) {
   return std::ranges::any_of(args, [](const std::string& arg) {
     return arg == "--reuse" || arg == "--restore" || arg == "--IPController.reuse_files=True" ||
@@ -85,7 +89,7 @@ bool reuses_files(const std::vector<std::string>& args) {
 }  // namespace
 
 bool controller_runs(const ProfilePaths& paths) {
-  return PidFile::holder(paths.pid() / ("ipcontroller" + paths.dashed_id() + ".lock")) ||
+  return PidFile::holder(lock_of_controller(paths)) ||
          registration_port_answers(paths.client_file());
 }
 
@@ -128,11 +132,14 @@ bool ConnectionFiles::ready() const {
 }
 
 void ConnectionFiles::remove_left_over() const {
+  std::error_code failure;
+  if (const auto lock = lock_of_controller(paths_); !PidFile::holder(lock)) {
+    std::filesystem::remove(lock, failure);  // left by a controller that was killed
+  }
   if (reuse_) {
     return;
   }
   for (const auto& file : {client_, engine_}) {
-    std::error_code failure;
     std::filesystem::remove(file, failure);
   }
 }

@@ -105,6 +105,8 @@ void add_start(CLI::App& app, Raw& raw) {
                     "Memory of an engine and what it starts, e.g. 4G");
   start->add_option("--preload", raw.start.preload,
                     "Packages that all engines are to find imported, e.g. numpy,pandas");
+  start->add_option("--python", raw.start.python,
+                    "Python of the engines, or the directory of its environment");
   start->add_flag("--no-fork", raw.start.no_fork,
                   "Start each engine from scratch, not as a fork of one process");
   start->add_flag("--daemonize", raw.start.daemonize, "Run in the background");

@@ -33,6 +33,7 @@ struct StartCommand {
   std::string restart{"on-failure"};
   std::string memory_limit{};
   std::string preload{};
+  std::string python{};  ///< of the engines, as ipengine --python
   bool no_fork{};
   bool daemonize{};
   bool clean_logs{};

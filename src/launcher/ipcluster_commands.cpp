@@ -166,6 +166,10 @@ Result<ClusterOptions> cluster_options(const StartCommand& command, const Profil
       out.engine_args.push_back("--memory-limit=" + command.memory_limit);
     }
     out.fork_server = !command.no_fork;
+    if (!command.python.empty()) {
+      out.engine_args.push_back("--python=" + command.python);
+      out.fork_server_args.push_back("--python=" + command.python);
+    }
     if (!command.preload.empty()) {
       out.fork_server_args.push_back("--preload=" + command.preload);
     }

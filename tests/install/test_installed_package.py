@@ -72,7 +72,8 @@ def test_pip_lists_the_programs_and_the_module() -> None:
     )
     files = {line.strip() for line in listed.splitlines()}
     assert {f"../../../bin/{name}" for name in PROGRAMS} <= files
-    assert any(re.fullmatch(r"ipyfleet/_native\..*so", name) for name in files)
+    for module in ("_native", "_engine"):
+        assert any(re.fullmatch(rf"ipyfleet/{module}\..*so", name) for name in files)
     assert {"ipyfleet/py.typed", "ipyfleet/_native.pyi"} <= files
     assert not [name for name in files if name.endswith((".hpp", ".cpp", ".a"))]
 

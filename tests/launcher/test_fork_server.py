@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,3 +127,32 @@ def test_from_scratch_on_demand(real: RealSandbox) -> None:  # noqa: F811
     assert len({parent_of(pid) for pid in engine_pids(rc)}) == 2
     rc.close()
     assert real.run("stop").returncode == 0
+
+
+def test_a_set_in_another_python_is_forked_too(
+    real: RealSandbox,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    # A copy of the program is another installation: the engines are modules of that Python.
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "bin").mkdir()
+    shutil.copy2(Path(sys.executable).resolve(), tmp_path / "bin" / name)
+    (tmp_path / "bin/python3").symlink_to(name)
+    for entry in Path(sys.base_prefix, "lib").glob(f"*{name}*"):
+        (tmp_path / "lib" / entry.name).symlink_to(entry)
+    real.env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p.endswith("site-packages"))
+    real.start("-n", "2", f"--python={tmp_path}")
+    client = real.client()
+    wait_until(lambda: client.ids == [0, 1], "all engines", 20)
+    pids = engine_pids(client)
+    assert parent_of(pids[0]) == parent_of(pids[1])
+    assert (
+        client[:].apply_sync(ipp.interactive(lambda: __import__("sys").prefix))
+        == [str(tmp_path)] * 2
+    )
+    os.kill(pids[0], signal.SIGKILL)
+    assert parent_of(back(client, pids[0])) == parent_of(pids[1])
+    client.close()
+    assert real.run("stop").returncode == 0
+    real.assert_nothing_left()

@@ -27,10 +27,6 @@ class RealSandbox(Sandbox):
         """A client of ipyparallel on the running cluster."""
         return ipp.Client(str(self.profile / "security" / "ipcontroller-client.json"), timeout=20)
 
-    def state_files(self) -> list[str]:
-        """As in the base class; the lock of a controller stays, unlocked."""
-        return [name for name in super().state_files() if not name.endswith(".lock")]
-
 
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[RealSandbox]:

@@ -149,6 +149,18 @@ class Cluster:
         assert stubborn == [], self.logs()
 
 
+def nap(seconds: float, value: Any = None) -> Any:
+    """Take some time on an engine."""
+    import time
+
+    time.sleep(seconds)
+    return value
+
+
+# It travels by value: engines cannot import this file.
+nap.__module__ = "__main__"
+
+
 def need_on_engines(client: Any, *modules: str) -> None:
     """Skip the test if modules cannot be imported here or on engines."""
     for module in modules:

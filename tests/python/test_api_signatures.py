@@ -16,8 +16,6 @@ peer: Any = pytest.importorskip("ipyparallel")
 
 # Names of ipyparallel that are missing here, each with the reason.
 MISSING = {
-    "Cluster": "issue 7",
-    "ClusterManager": "issue 7",
     "MultipleInstanceError": "an error of traitlets, which the package exports by accident",
     "load_jupyter_server_extension": "issue 7",
     "Client.create_message_futures": "internal: the C++ client matches replies",
@@ -30,6 +28,7 @@ MISSING = {
 
 _POSITIONAL = "the function is positional only, so that any keyword can be one of its own"
 _NAMED = "named as the others; only ever given by position"
+_KEEP = "keep_results, to let go of results once they were read"
 _INSTANCES = "ipyparallel's default is a list or dict that all calls share"
 
 # Signatures that differ, each with the reason.
@@ -51,9 +50,13 @@ DIFFERENT = {
     "Client": "a class of traitlets shows no parameters there",
     "DirectView": "a view without a client is of no use",
     "LoadBalancedView": "a view without a client is of no use",
+    "Cluster": "no delay, and a restart policy",
     "ViewExecutor.submit": _POSITIONAL,
     "ViewExecutor.shutdown": "cancel_futures, as in concurrent.futures",
     "Dependency": "ipyparallel's default is a list that all calls share",
+    "LoadBalancedView.imap": "chunksize, as in map",
+    "LoadBalancedView.map": _KEEP,
+    "DirectView.map": _KEEP,
     "ParallelFunction.__call__": "takes no keywords; ipyparallel refuses them when it is called",
     "collect_exceptions": _NAMED,
     "wrap_exception": "the exception may be given",
@@ -64,6 +67,7 @@ _CLASSES = (
     *("Client", "View", "DirectView", "LoadBalancedView", "BroadcastView", "AsyncResult"),
     *("AsyncMapResult", "AsyncHubResult", "ViewExecutor", "RemoteFunction", "ParallelFunction"),
     *("Dependency", "Reference", "RemoteError", "CompositeError", "AlreadyDisplayedError"),
+    *("Cluster", "ClusterManager"),
 )
 _SPECIAL = ("__call__", "__enter__", "__exit__", "__getitem__", "__iter__", "__len__")
 _FOREIGN = {*dir(HasTraits), *dir(concurrent.futures.Future), *dir(set), *dir(Exception)} - {

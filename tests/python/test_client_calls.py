@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import ipyfleet as ipp
 import pytest
-from conftest import ENGINES, PEER_PYTHON, wait_until
+from conftest import ENGINES, PEER_PYTHON, nap, wait_until
 from ipyfleet.connection import CallPacker
 
 T = 30.0
@@ -25,13 +25,6 @@ __name__ = "__main__"
 
 def mul(a: int, b: int) -> int:
     return a * b
-
-
-def nap(seconds: float, value: object = None) -> object:
-    import time
-
-    time.sleep(seconds)
-    return value
 
 
 def fail(text: str) -> None:

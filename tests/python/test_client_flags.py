@@ -20,6 +20,7 @@ class FakeClient:
     """What a view needs before it sends something."""
 
     block = False
+    keep_results = True
 
 
 def view(**flags: Any) -> ipp.LoadBalancedView:

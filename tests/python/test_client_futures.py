@@ -11,18 +11,9 @@ from typing import Any
 
 import ipyfleet as ipp
 import pytest
-from conftest import ENGINES, need_on_engines
+from conftest import ENGINES, nap, need_on_engines
 
 T = 20
-
-
-@ipp.interactive
-def nap(seconds: float, value: Any = None) -> Any:
-    """Take some time."""
-    import time
-
-    time.sleep(seconds)
-    return value
 
 
 @ipp.interactive

@@ -10,18 +10,9 @@ from typing import Any
 
 import ipyfleet as ipp
 import pytest
-from conftest import ENGINES, PEER_PYTHON, Cluster, wait_until
+from conftest import ENGINES, PEER_PYTHON, Cluster, nap, wait_until
 
 T = 20
-
-
-@ipp.interactive
-def nap(seconds: float, value: Any = None) -> Any:
-    """Take some time."""
-    import time
-
-    time.sleep(seconds)
-    return value
 
 
 @ipp.interactive

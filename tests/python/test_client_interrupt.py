@@ -11,18 +11,10 @@ from typing import Any
 
 import ipyfleet as ipp
 import pytest
-from conftest import ENGINES
+from conftest import ENGINES, nap
 
 T = 20
 SLOW = 100.0
-
-
-@ipp.interactive
-def nap(seconds: float) -> None:
-    """Take some time."""
-    import time
-
-    time.sleep(seconds)
 
 
 WAITS: dict[str, Callable[[ipp.Client, ipp.AsyncResult], Any]] = {

@@ -14,6 +14,14 @@ from ipyfleet import _native
 STUB = ast.parse((Path(ipyfleet.__file__).parent / "_native.pyi").read_text(encoding="utf-8"))
 
 
+# Shapes of dicts are for type checkers only.
+STUB.body = [
+    node
+    for node in STUB.body
+    if not isinstance(node, ast.ClassDef) or "TypedDict" not in map(ast.unparse, node.bases)
+]
+
+
 def public_names(namespace: object) -> set[str]:
     return {name for name in vars(namespace) if not name.startswith("_")}
 

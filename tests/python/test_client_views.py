@@ -14,18 +14,9 @@ from typing import Any
 
 import ipyfleet as ipp
 import pytest
-from conftest import ENGINES, need_on_engines, wait_until
+from conftest import ENGINES, nap, need_on_engines, wait_until
 
 T = 20
-
-
-@ipp.interactive
-def nap(seconds: float, value: Any = None) -> Any:
-    """Take some time."""
-    import time
-
-    time.sleep(seconds)
-    return value
 
 
 def square(x: Any) -> Any:
@@ -230,6 +221,71 @@ def test_imap_and_errors(rc: ipp.Client) -> None:
     assert list(rc[:].imap(abs, [-1, -2])) == [1, 2]
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("chunksize", [7, "auto"])
+@pytest.mark.parametrize("endless", [True, False])
+def test_imap_in_chunks(rc: ipp.Client, ordered: bool, chunksize: Any, endless: bool) -> None:
+    view = rc.load_balanced_view()
+    inputs: Any = iter(range(-1000, 0)) if endless else range(-1000, 0)
+    results = view.imap(pow, inputs, [2] * 1000, ordered=ordered, chunksize=chunksize)
+    found = list(results)
+    squares = [n * n for n in range(-1000, 0)]
+    assert (found if ordered else sorted(found, reverse=True)) == squares
+    assert results.exhausted
+
+
+def test_imap_holds_no_item_back_for_a_full_chunk(rc: ipp.Client) -> None:
+    view = rc.load_balanced_view()
+    inputs: queue.Queue[int] = queue.Queue()
+    results = view.imap(abs, iter(inputs.get, None), chunksize=100)
+    for n in (1, 2, 3):
+        inputs.put(-n)
+        assert next(results) == n
+    inputs.put(-4)
+    inputs.put(-5)
+    assert [next(results), next(results)] == [4, 5]
+    results.cancel()
+    inputs.put(None)  # type: ignore[arg-type]
+    assert list(results) == []
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+def test_imap_in_chunks_reads_no_further_ahead_than_it_may(rc: ipp.Client, threaded: bool) -> None:
+    view = rc.load_balanced_view()
+    taken = 0
+
+    class Counted(list[int]):
+        def __iter__(self) -> Any:
+            nonlocal taken
+            for n in super().__iter__():
+                taken += 1
+                yield n
+
+    inputs: Any = Counted(range(500))
+    if threaded:
+        inputs = iter(inputs)
+    results = view.imap(abs, inputs, chunksize=30, max_outstanding=50)
+    for n in range(100):
+        assert next(results) == n
+        assert taken <= n + 1 + 50 + 30
+    results.cancel()
+    assert 50 <= len(list(results)) + 100 <= 180
+
+
+def test_an_exception_takes_the_place_of_its_chunk_in_imap(rc: ipp.Client) -> None:
+    view = rc.load_balanced_view()
+    bad = [1, 2, "x", 4, 5]
+    found = list(view.imap(abs, bad, chunksize=2, return_exceptions=True))
+    assert [type(each) for each in found] == [int, int, ipp.RemoteError, int]
+    results = view.imap(abs, bad, chunksize=2)
+    assert [next(results), next(results)] == [1, 2]
+    with pytest.raises(ipp.RemoteError, match="TypeError"):
+        next(results)
+    assert list(results) == [5]
+    with pytest.raises(ValueError, match="chunksize"):
+        view.imap(abs, [1], chunksize=0)
+
+
 def test_imap_leaves_no_thread(rc: ipp.Client) -> None:
     assert list(rc.load_balanced_view().imap(abs, iter([1, 2, 3]))) == [1, 2, 3]
 
@@ -254,6 +310,18 @@ def test_maps(rc: ipp.Client, chunksize: Any) -> None:
     for wrong, failure in ((0, ValueError), ("many", TypeError)):
         with pytest.raises(failure, match="chunksize"):
             view.map(abs, [1], chunksize=wrong)  # type: ignore[arg-type]
+
+
+def test_short_items_go_together_and_long_ones_alone(rc: ipp.Client) -> None:
+    view = rc.load_balanced_view()
+    short = view.map_async(abs, range(50_000), chunksize="auto")
+    assert short.get(T) == list(range(50_000))
+    assert len(short.msg_ids) < 5_000
+    long = view.map_async(nap, [0.05] * 8, range(8), chunksize="auto")
+    assert long.get(T) == list(range(8))
+    assert len(long.msg_ids) == 8
+    failing = view.map_async(pow, [0] * 100, [-1] * 100, chunksize="auto", return_exceptions=True)
+    assert {type(each) for each in failing.get(T)} == {ipp.RemoteError}
 
 
 def test_labels(rc: ipp.Client) -> None:

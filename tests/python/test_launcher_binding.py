@@ -70,9 +70,9 @@ def test_restore_from_a_state(tmp_path: Path) -> None:
 
 
 def test_errors_say_what_is_known(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown engine launcher 'x'; known are: .*local"):
+    with pytest.raises(ValueError, match=r"unknown engine launcher 'x'; known are: .*local"):
         Launcher.make("engines", "x")
-    with pytest.raises(ValueError, match="has no setting 'queue'; known are: .*environment"):
+    with pytest.raises(ValueError, match=r"has no setting 'queue'; known are: .*environment"):
         Launcher.make("engines", "local", {"settings": {"queue": "long"}})
     with pytest.raises(ValueError, match="'controller' or 'engines'"):
         Launcher.names("hub")  # type: ignore[arg-type]

@@ -299,9 +299,10 @@ def start(bridge: Bridge, config: Mapping[str, Any] | None = None) -> EngineShel
         The host.
     config
         Optional keys: ``startup_command``, ``startup_script`` (str), ``exec_lines`` (list of str),
-        ``profile_dir`` (str), ``use_mpi`` (bool), ``is_kernel`` (bool: a kernel of its own, with
-        the configuration and the history of the user's profile) and ``traits``, a dict of
-        ``{"ClassName": {"trait": value}}`` for IPython's classes.
+        ``profile_dir`` (str), ``init_profile`` (bool: write its files first), ``use_mpi`` (bool),
+        ``mpi_module`` and ``init_mpi`` (str), ``is_kernel`` (bool: a kernel of its own, with the
+        history of the user's profile) and ``traits``, a dict of ``{"ClassName": {"trait": value}}``
+        for IPython's classes.
 
     Raises
     ------
@@ -324,10 +325,11 @@ def start(bridge: Bridge, config: Mapping[str, Any] | None = None) -> EngineShel
 
 def _make_shell(bridge: Bridge, options: Mapping[str, Any]) -> EngineInteractiveShell:
     location = options.get("profile_dir")
-    if options.get("is_kernel"):
-        settings = profile.load_config(location)
-    else:
-        settings = Config()
+    if location and options.get("init_profile"):
+        profile.initialise(str(location))
+    kernel = bool(options.get("is_kernel"))
+    settings = profile.load_config(location, kernel=kernel) if location or kernel else Config()
+    if not kernel:
         # Input history of this session is kept in lists anyway; a database would only cost memory.
         settings.HistoryManager.enabled = False
         settings.HistoryManager.hist_file = ":memory:"

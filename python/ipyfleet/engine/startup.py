@@ -4,38 +4,59 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from . import profile
 from .bridge import DetachedBridge
 from .interactive import EngineInteractiveShell
 
-MPI_STARTUP = """\
+# What initialises MPI, and leaves rank and size in the user's namespace.
+MPI_STARTUP = {
+    "mpi4py": """\
 from mpi4py import MPI
 mpi_rank = MPI.COMM_WORLD.Get_rank()
 mpi_size = MPI.COMM_WORLD.Get_size()
-"""
+""",
+    "pytrilinos": """\
+from PyTrilinos import Epetra
+mpi_rank = Epetra.PyComm().MyPID()
+mpi_size = Epetra.PyComm().NumProc()
+""",
+}
+
+
+def _start_mpi(shell: EngineInteractiveShell, options: Mapping[str, Any]) -> None:
+    module = options.get("mpi_module") or "mpi4py"
+    code = options.get("init_mpi") or profile.engine_trait(shell.config, "init_mpi")
+    if module.lower() in MPI_STARTUP:
+        code = code or MPI_STARTUP[module.lower()]
+    else:
+        import_module(module)
+    if code:
+        exec(compile(code, "<init-mpi>", "exec"), shell.user_global_ns)
 
 
 def run_startup_code(shell: EngineInteractiveShell, options: Mapping[str, Any]) -> None:
     if options.get("use_mpi"):
-        exec(MPI_STARTUP, shell.user_global_ns)
+        _start_mpi(shell, options)
     for name in profile.configured(shell.config, "extensions"):
         _run_reported(shell, _load_extension, str(name))
     scripts = [
         os.environ.get("PYTHONSTARTUP"),
         *profile.startup_files(shell.profile_dir.startup_dir),
         *profile.configured(shell.config, "exec_files"),
-        options.get("startup_script"),
+        options.get("startup_script") or profile.engine_trait(shell.config, "startup_script"),
     ]
     for path in scripts:
         if path:
             _run_reported(shell, _run_script, str(path))
     lines = [*profile.configured(shell.config, "exec_lines"), *(options.get("exec_lines") or ())]
-    if options.get("startup_command"):
-        lines.append(options["startup_command"])
+    command = options.get("startup_command")
+    lines.append(command or profile.engine_trait(shell.config, "startup_command"))
     for line in lines:
-        _run_reported(shell, _run_line, line)
+        if line:
+            _run_reported(shell, _run_line, line)
     shell.payload_manager.clear_payload()
 
 

@@ -96,8 +96,12 @@ TEST(InstanceLock, IsHeldOnceAndFreeAfterwards) {
 TEST(InstanceLock, AFileThatAKilledControllerLeftIsNoLock) {
   const test::TempDir dir;
   test::write_file(dir / "lock", "12345678901234567890");
-  ASSERT_TRUE(InstanceLock::take(dir / "lock"));
-  EXPECT_EQ(test::read_file(dir / "lock"), std::to_string(getpid()));
+  {
+    const auto taken = InstanceLock::take(dir / "lock");
+    ASSERT_TRUE(taken);
+    EXPECT_EQ(test::read_file(dir / "lock"), std::to_string(getpid()));
+  }
+  EXPECT_FALSE(std::filesystem::exists(dir / "lock"));
 }
 
 TEST(InstanceLock, MovesWithItsOwner) {

@@ -90,18 +90,79 @@ TEST_F(PythonLocationTest, AShimIsAsked) {
   EXPECT_EQ(found->executable, root / "real/python3");
 }
 
-TEST_F(PythonLocationTest, AnotherVersionOnPathFallsBackToThePythonOfTheBuild) {
+TEST_F(PythonLocationTest, AnotherVersionOnPathIsAnErrorThatNamesTheFix) {
   program(root / "usr/bin/python3.13");
   fs::create_symlink("python3.13", root / "usr/bin/python3");
   program(root / "build/python");
   search.path = (root / "usr/bin").string();
   search.built_with = root / "build/python";
   const auto found = locate_python(search);
+  ASSERT_FALSE(found);
+  EXPECT_NE(found.error().message.find("is Python 3.13"), std::string::npos);
+  EXPECT_NE(found.error().message.find("--python=PATH"), std::string::npos);
+}
+
+TEST_F(PythonLocationTest, WithoutAnyPythonOnPathThatOfTheBuildIsTaken) {
+  program(root / "build/python");
+  search.built_with = root / "build/python";
+  const auto found = locate_python(search);
   ASSERT_TRUE(found);
   EXPECT_EQ(found->executable, root / "build/python");
-  EXPECT_NE(found->why.find("is Python 3.13"), std::string::npos);
+  EXPECT_TRUE(found->embeddable);
   search.built_with = root / "nowhere";
   EXPECT_FALSE(locate_python(search));
+}
+
+TEST_F(PythonLocationTest, CondaComesBehindAVirtualEnvironmentAndBeforePath) {
+  program(root / "conda/bin/python3.11");
+  fs::create_symlink("python3.11", root / "conda/bin/python3");
+  program(root / "usr/bin/python3.11");
+  fs::create_symlink("python3.11", root / "usr/bin/python3");
+  search.path = (root / "usr/bin").string();
+  search.conda_prefix = root / "conda";
+  EXPECT_EQ(locate_python(search).value().executable, root / "conda/bin/python3");
+  search.virtual_env = venv("active", "version = 3.11.7\n");
+  EXPECT_EQ(locate_python(search).value().executable, root / "active/bin/python3");
+}
+
+TEST_F(PythonLocationTest, CondasBaseYieldsToTheEnvironmentOfTheProgram) {
+  program(root / "conda/bin/python3.11");
+  fs::create_symlink("python3.11", root / "conda/bin/python3");
+  search.conda_prefix = root / "conda";
+  search.conda_base = true;
+  EXPECT_EQ(locate_python(search).value().executable, root / "conda/bin/python3");
+  search.program = venv("own", "version = 3.11.2\n") / "bin" / "ipengine";
+  EXPECT_EQ(locate_python(search).value().executable, root / "own/bin/python3");
+  search.conda_base = false;
+  EXPECT_EQ(locate_python(search).value().executable, root / "conda/bin/python3");
+}
+
+TEST_F(PythonLocationTest, WhatTheUserNamesBeatsAll) {
+  search.virtual_env = venv("active", "version = 3.11.7\n");
+  program(root / "named/bin/python3.11");
+  fs::create_symlink("python3.11", root / "named/bin/python3");
+  for (const auto& wanted : {root / "named", root / "named/bin/python3"}) {
+    search.wanted = wanted;
+    EXPECT_EQ(locate_python(search).value().executable, root / "named/bin/python3");
+  }
+  search.path = (root / "named/bin").string();
+  search.wanted = "python3.11";
+  EXPECT_EQ(locate_python(search).value().executable, root / "named/bin/python3.11");
+  for (const auto& wanted : {root / "nothing", root / "opt"}) {
+    search.wanted = wanted;
+    EXPECT_FALSE(locate_python(search)) << wanted;
+  }
+}
+
+TEST_F(PythonLocationTest, OnlyEnvironmentsOfTheInstallationOfTheBuildCanBeEmbedded) {
+  program(root / "usr/bin/python3.11");
+  program(root / "opt/bin/python3.11");
+  search.built_with = root / "usr/bin/python3.11";
+  const std::string version = "version = 3.11.2\n";
+  search.virtual_env = venv("same", "home = " + (root / "usr/bin").string() + "\n" + version);
+  EXPECT_TRUE(locate_python(search).value().embeddable) << "even as a copy";
+  search.virtual_env = venv("other", "home = " + (root / "opt/bin").string() + "\n" + version);
+  EXPECT_FALSE(locate_python(search).value().embeddable);
 }
 
 }  // namespace

@@ -1,0 +1,695 @@
+"""One cluster: a controller and sets of engines."""
+
+# Traits and JSON have no types.
+# pyright: standard
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import inspect
+import json
+import logging
+import os
+import secrets
+import string
+import sys
+import threading
+import time
+import weakref
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traitlets import Any as AnyTrait
+from traitlets import Bool, Dict, Float, Instance, Integer, List, Unicode, default, validate
+from traitlets.config import Application, Config, LoggingConfigurable
+
+from . import clusterfile, profiles, twins, waiting
+from .elastic import Adaptive
+from .launcher import NotRunning
+from .launchers import LocalControllerLauncher, LocalEngineSetLauncher
+from .nativelauncher import NativeLauncher
+from .registry import LauncherClass, abbreviate
+from .signature import signature_of_traits
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+__all__ = ["Cluster"]
+
+_ID_CHARACTERS = string.ascii_lowercase + string.digits
+_running: weakref.WeakSet[Cluster] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_at_exit() -> None:
+    for cluster in list(_running):
+        cluster._stop_without_loop()
+
+
+async def _maybe(result: Any) -> Any:
+    """Wait for what a launcher returned, if it is something to wait for."""
+    return await result if inspect.isawaitable(result) else result
+
+
+@signature_of_traits
+class Cluster(twins.AsyncFirst, LoggingConfigurable):
+    """A controller and sets of engines: to start, watch, change and stop.
+
+    Each coroutine method has a twin with ``_sync`` at the end of its name that waits. As a context
+    manager (``with`` or ``async with``) a cluster starts, gives a connected client, and stops at
+    the end, also if that is an error.
+
+    Parameters
+    ----------
+    n
+        Number of engines; by default one for each CPU.
+    controller, engines
+        How they are started: the name of a launcher (local, mpi, ssh, sshproxy, slurm, pbs, sge,
+        lsf, htcondor, winhpc, batch, or one that another package has registered), or a class.
+    profile, profile_dir, cluster_id
+        Where the files of the cluster are. By default it has a name of its own in the running or
+        the default profile.
+    **kwargs
+        Any other trait.
+
+    Examples
+    --------
+    >>> with ipp.Cluster(n=4) as rc:  # doctest: +SKIP
+    ...     rc[:].apply_sync(os.getpid)
+    [4711, 4712, 4713, 4714]
+    """
+
+    shutdown_atexit = Bool(True, help="Whether the cluster stops when this process ends.")
+    cluster_id = Unicode(help="The name of the cluster in its profile.").tag(to_dict=True)
+    profile_dir = Unicode(help="The profile's directory.").tag(to_dict=True)
+    profile = Unicode("", help="The profile's name, instead of its directory.")
+    cluster_file = Unicode(help="Where others learn what runs; empty: nowhere.")
+    engine_timeout = Integer(60, config=True, help="Seconds to wait for engines to register.")
+    send_engines_connection_env = Bool(
+        True,
+        config=True,
+        help="Start engines only when the controller's connection files are there. Launchers that"
+        " are written in Python get the one for engines in $IPP_CONNECTION_INFO.",
+    )
+    controller_launcher_class = LauncherClass(
+        "controller",
+        default_value=LocalControllerLauncher,
+        config=True,
+        help="How the controller is started.",
+    ).tag(alias="controller")
+    engine_launcher_class = LauncherClass(
+        "engine",
+        default_value=LocalEngineSetLauncher,
+        config=True,
+        help="How engines are started.",
+    ).tag(alias="engines")
+    controller_args = List(Unicode(), config=True, help="Arguments for the controller.").tag(
+        to_dict=True
+    )
+    controller_ip = Unicode(config=True, help="The address the controller listens on.").tag(
+        to_dict=True
+    )
+    controller_location = Unicode(
+        config=True, help="The name or address of the controller for other hosts."
+    ).tag(to_dict=True)
+    delay = Float(
+        0.0, config=True, help="Seconds between a ready controller and the start of engines."
+    ).tag(to_dict=True)
+    n = Integer(None, allow_none=True, config=True, help="Number of engines.").tag(to_dict=True)
+    log_level = Integer(logging.INFO)
+    load_profile = Bool(
+        True, config=True, help="Whether the profile's ipcluster_config files count."
+    )
+    controller = AnyTrait().tag(nosignature=True)
+    engines = Dict().tag(nosignature=True)
+    profile_config = Instance(Config, allow_none=False).tag(nosignature=True)
+
+    _context_client: Client | None = None
+    owner: dict[str, Any] | None = None  # the ipcluster that started it, from the cluster file
+    _adaptive: Adaptive | None = None
+    _id_made_up = False
+
+    def __init__(self, *, engines: Any = None, controller: Any = None, **kwargs: Any) -> None:
+        for short, value in (("engine", engines), ("controller", controller)):
+            if value is not None:
+                long = f"{short}_launcher_class"
+                if long in kwargs:
+                    alias = "engines" if short == "engine" else short
+                    raise TypeError(f"give {alias} or {long}, not both")
+                kwargs[long] = value
+        if "parent" not in kwargs and "config" not in kwargs:
+            kwargs["parent"] = self._default_parent()
+        self._file_lock = threading.RLock()
+        super().__init__(**kwargs)
+
+    # ---- defaults -----------------------------------------------------------------------------
+
+    @default("cluster_id")
+    def _default_cluster_id(self) -> str:
+        self._id_made_up = True
+        return f"{int(time.time())}-{''.join(secrets.choice(_ID_CHARACTERS) for _ in range(4))}"
+
+    @default("profile_dir")
+    def _default_profile_dir(self) -> str:
+        return profiles.default_profile_dir(self.profile)
+
+    @validate("profile_dir")
+    def _validate_profile_dir(self, proposal: Any) -> str:
+        return os.path.abspath(proposal.value) if proposal.value else proposal.value
+
+    @default("cluster_file")
+    def _default_cluster_file(self) -> str:
+        return str(Path(self.profile_dir) / "security" / f"cluster-{self.cluster_id}.json")
+
+    @default("parent")
+    def _default_parent(self) -> Any:
+        from ..display import shell
+
+        return shell()
+
+    @default("log")
+    def _default_log(self) -> Any:
+        parent = self.parent
+        in_session = parent is not None and parent is self._default_parent()
+        if not in_session and parent is not None and getattr(parent, "log", None) is not None:
+            return parent.log
+        if not in_session and Application.initialized():
+            return Application.instance().log
+        log = logging.getLogger(f"{__name__}.{self.cluster_id}")
+        log.setLevel(self.log_level)
+        if in_session:
+            log.handlers = [logging.StreamHandler(sys.stdout)]
+            log.propagate = False
+        return log
+
+    @default("profile_config")
+    def _default_profile_config(self) -> Config:
+        if not self.load_profile or not Path(self.profile_dir).is_dir():
+            return Config()
+        from ..config.load import load_config
+
+        return load_config("ipcluster", self.profile_dir, self.log)
+
+    @default("config")
+    def _default_config(self) -> Config:
+        return self.profile_config if self.load_profile else Config()
+
+    @validate("config")
+    def _merge_profile_config(self, proposal: Any) -> Config:
+        if not self.load_profile or not self.profile_config:
+            return proposal.value
+        merged = Config()
+        merged.merge(self.profile_config)
+        merged.merge(proposal.value)
+        return merged
+
+    def __repr__(self) -> str:
+        profile = profiles.abbreviate(self.profile_dir)
+        fields = {"cluster_id": repr(self.cluster_id)}
+        if profile != self.profile_dir:
+            fields["profile"] = repr(profile)
+        else:
+            home = f"{Path.home()}{os.sep}"
+            short = f"~/{profile[len(home) :]}" if profile.startswith(home) else profile
+            fields["profile_dir"] = repr(short)
+        if self.controller:
+            fields["controller"] = f"<{self.controller.state}>"
+        if self.engines:
+            fields["engine_sets"] = repr(list(self.engines))
+        text = ", ".join(f"{name}={value}" for name, value in fields.items())
+        return f"<{type(self).__name__}({text})>"
+
+    @property
+    def engine_set(self) -> Any:
+        """The first set of engines, or None."""
+        return next(iter(self.engines.values()), None)
+
+    # ---- files --------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of the cluster file."""
+        info = {name: getattr(self, name) for name in self.traits(to_dict=True)}
+        cls = type(self)
+        own = cls is Cluster
+        info["class"] = clusterfile.CLASS if own else f"{cls.__module__}.{cls.__name__}"
+        content: dict[str, Any] = {"cluster": info}
+        if self.controller and self.controller.state != "after":
+            content["controller"] = {
+                "class": abbreviate("controller", self.controller_launcher_class),
+                "state": self.controller.to_dict(),
+            }
+        content["engines"] = {
+            "class": abbreviate("engine", self.engine_launcher_class),
+            "sets": {
+                name: each.to_dict() for name, each in self.engines.items() if each.state != "after"
+            },
+        }
+        ticks: dict[int, int] = {}
+        for each in self._launchers():
+            if isinstance(each, NativeLauncher):
+                ticks.update(each.start_ticks())
+        content["ipyfleet"] = {"machine": clusterfile.machine(), "start_ticks": ticks}
+        if self.owner:
+            content["ipyfleet"]["ipcluster"] = self.owner
+        return content
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any], **kwargs: Any) -> Cluster:
+        """Return a cluster that goes on with what the content of a cluster file tells."""
+        specified = waiting.import_cluster_class(d["cluster"].get("class"), cls, Cluster)
+        if specified is not cls:
+            return specified.from_dict(d, **kwargs)
+        kwargs.setdefault("shutdown_atexit", False)
+        self = cls(**kwargs)
+        for name in self.traits(to_dict=True):
+            if name in d["cluster"]:
+                setattr(self, name, d["cluster"][name])
+        ours = d.get("ipyfleet") or {}
+        self.owner = ours.get("ipcluster")
+        ticks = ours.get("start_ticks") or {}
+        controller = d.get("controller") or {}
+        if controller.get("state"):
+            self.controller_launcher_class = controller["class"]
+            self.controller = self._restore("controller", controller["state"], ticks)
+            if self.controller is not None:
+                self.controller.on_stop(self._controller_stopped)
+        engines = d.get("engines") or {}
+        if engines.get("class"):
+            self.engine_launcher_class = engines["class"]
+        for set_id, state in engines.get("sets", {}).items():
+            engine_set = self._restore("engine", state, ticks, engine_set_id=set_id)
+            if engine_set is not None:
+                self.engines[set_id] = engine_set
+                engine_set.on_stop(partial(self._engines_stopped, set_id))
+        if set(self.engines) != set(engines.get("sets", {})) or (
+            bool(controller.get("state")) != bool(self.controller)
+        ):
+            self.update_cluster_file()
+        return self
+
+    def _restore(self, role: str, state: dict[str, Any], ticks: Any, **kwargs: Any) -> Any:
+        cls = getattr(self, f"{role}_launcher_class")
+        if issubclass(cls, NativeLauncher):
+            kwargs["start_ticks"] = ticks
+        try:
+            return cls.from_dict(state, parent=self, **kwargs)
+        except Exception as failure:
+            # Launchers of other packages have a NotRunning of their own.
+            if not isinstance(failure, NotRunning) and type(failure).__name__ != "NotRunning":
+                raise
+            self.log.info("%s of cluster %r does not run: %s", role, self.cluster_id, failure)
+            return None
+
+    @classmethod
+    def from_file(
+        cls,
+        cluster_file: str | os.PathLike[str] | None = None,
+        *,
+        profile: str | None = None,
+        profile_dir: str | None = None,
+        cluster_id: str = "",
+        **kwargs: Any,
+    ) -> Cluster:
+        """Return the cluster that a file tells of, one of ours or of ipyparallel.
+
+        Parameters
+        ----------
+        cluster_file
+            Its path.
+        profile, profile_dir, cluster_id
+            Where to look for it otherwise. Without them it is the cluster that ``ipcluster start``
+            started.
+        **kwargs
+            Traits of the cluster.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file, because no such cluster runs.
+        ValueError
+            If it is not a cluster file.
+        """
+        if cluster_file is None:
+            kwargs["cluster_id"] = cluster_id
+            if profile is not None:
+                kwargs["profile"] = profile
+            if profile_dir is not None:
+                kwargs["profile_dir"] = profile_dir
+            cluster_file = Cluster(**kwargs).cluster_file
+        path = os.fspath(cluster_file)
+        kwargs.setdefault("cluster_file", path)
+        return cls.from_dict(clusterfile.read(path), **kwargs)
+
+    def write_cluster_file(self) -> None:
+        """Write the cluster file."""
+        with self._file_lock:
+            clusterfile.write(self.cluster_file, self.to_dict())
+
+    def remove_cluster_file(self) -> None:
+        """Remove the cluster file."""
+        with self._file_lock:
+            clusterfile.remove(self.cluster_file)
+
+    def _launchers(self) -> list[Any]:
+        return [each for each in (self.controller, *self.engines.values()) if each is not None]
+
+    def _is_running(self, look: bool = False) -> bool:
+        if look:
+            for each in self._launchers():
+                each.poll()
+        return any(each.state != "after" for each in self._launchers())
+
+    def update_cluster_file(self) -> None:
+        """Write the cluster file, or remove it when nothing runs."""
+        if not self.cluster_file:
+            return
+        if self._is_running():
+            self.write_cluster_file()
+        else:
+            self.remove_cluster_file()
+
+    # ---- starting -----------------------------------------------------------------------------
+
+    async def start_controller(self, **kwargs: Any) -> None:
+        """Start the controller; `kwargs` are traits of its launcher."""
+        if self.controller is not None:
+            raise RuntimeError("the controller runs already; stop_controller() ends it")
+        profiles.make(self.profile_dir)
+        waiting.check_not_running(self)
+        if self.shutdown_atexit:
+            _running.add(self)
+        controller = self.controller_launcher_class(
+            work_dir=".",
+            parent=self,
+            log=self.log,
+            profile_dir=self.profile_dir,
+            cluster_id=self.cluster_id,
+            **kwargs,
+        )
+        more = [
+            *([f"--ip={self.controller_ip}"] if self.controller_ip else []),
+            *([f"--location={self.controller_location}"] if self.controller_location else []),
+            *self.controller_args,
+        ]
+        if more and hasattr(controller, "controller_args"):
+            controller.controller_args = [*controller.controller_args, *more]
+        elif more:
+            self.log.warning(
+                "%s takes no arguments for the controller: %s", type(controller).__name__, more
+            )
+        waiting.remove_stale_connection_files(controller, self.log)
+        self.log.info("Starting Controller with %s", self.controller_launcher_class.__name__)
+        try:
+            await _maybe(controller.start())
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await _maybe(controller.stop())
+            raise
+        self.controller = controller
+        self.update_cluster_file()
+        controller.on_stop(self._controller_stopped)
+
+    def _controller_stopped(self, stop_data: Any = None) -> None:
+        failed = bool(stop_data and stop_data.get("exit_code"))
+        self.log.log(
+            logging.WARNING if failed else logging.INFO, "Controller stopped: %s", stop_data
+        )
+        self.update_cluster_file()
+
+    def _new_engine_set_id(self) -> str:
+        number = base = str(int(time.time()))
+        more = 0
+        while number in self.engines or waiting.set_id_used(self, number):
+            more += 1
+            number = str(int(base) + more)
+        return number
+
+    async def start_engines(
+        self, n: int | None = None, engine_set_id: str | None = None, **kwargs: Any
+    ) -> str:
+        """Start a set of engines and return its id; `kwargs` are traits of the launcher."""
+        profiles.make(self.profile_dir)
+        set_id = engine_set_id or self._new_engine_set_id()
+        engine_set: Any = self.engine_launcher_class(
+            work_dir=".",
+            parent=self,
+            log=self.log,
+            profile_dir=self.profile_dir,
+            cluster_id=self.cluster_id,
+            engine_set_id=set_id,
+            **kwargs,
+        )
+        if self.send_engines_connection_env and self.controller:
+            info = await _maybe(self.controller.get_connection_info())
+            if not issubclass(type(engine_set), NativeLauncher):
+                engine_set.environment["IPP_CONNECTION_INFO"] = json.dumps(info["engine"])
+        count = self.n if n is None else n
+        count = getattr(engine_set, "engine_count", count) or count
+        if count is None:
+            count = len(os.sched_getaffinity(0))
+        self.log.info(
+            "Starting %d Engines with %s",
+            count,
+            getattr(self.engine_launcher_class, "__name__", ""),
+        )
+        if self.shutdown_atexit:
+            _running.add(self)
+        self.engines[set_id] = engine_set
+        try:
+            await _maybe(engine_set.start(count))
+        except BaseException:
+            self.engines.pop(set_id, None)
+            with contextlib.suppress(Exception):
+                await _maybe(engine_set.stop())
+            raise
+        self.update_cluster_file()
+        engine_set.on_stop(partial(self._engines_stopped, set_id))
+        return set_id
+
+    def _engines_stopped(self, engine_set_id: str, stop_data: Any = None) -> None:
+        failed = bool(stop_data and stop_data.get("exit_code"))
+        self.log.log(
+            logging.WARNING if failed else logging.INFO,
+            "engine set stopped %s: %s",
+            engine_set_id,
+            stop_data,
+        )
+        self.update_cluster_file()
+
+    async def start_cluster(self, n: int | None = None) -> Cluster:
+        """Start a controller and a set of engines, and return this cluster."""
+        started_here = self.controller is None
+        try:
+            if started_here:
+                await self.start_controller()
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            await self.start_engines(n)
+        except BaseException:
+            if started_here:
+                await self._stop_after_failure()
+            raise
+        return self
+
+    async def start_and_connect(self, n: int | None = None, activate: bool = False) -> Client:
+        """Start a cluster, wait for its engines, and return a client.
+
+        Parameters
+        ----------
+        n
+            Number of engines.
+        activate
+            Whether ``%px`` and the like work on all engines then.
+
+        Raises
+        ------
+        EngineError
+            If an engine ends instead of registering; the text has the last lines of its log. Then
+            everything is stopped.
+        TimeoutError
+            If engines are missing after `engine_timeout`.
+        """
+        wanted = self.n if n is None else n
+        await self.start_cluster(n=wanted)
+        client = None
+        try:
+            client = await self.connect_client()
+            if wanted is None:
+                wanted = sum(each.n for each in self.engines.values())
+            await waiting.wait_for_engines(self, client, wanted)
+        except BaseException:
+            if client is not None:
+                client.close()
+            await self._stop_after_failure()
+            raise
+        if activate:
+            view = client[:]
+            view.block = True
+            view.activate()
+        return client
+
+    async def _stop_after_failure(self) -> None:
+        try:
+            await asyncio.shield(self.stop_cluster())
+        except Exception as failure:  # the first failure is the one to tell
+            self.log.error("the cluster could not be stopped after a failure: %s", failure)
+
+    async def connect_client(self, **client_kwargs: Any) -> Client:
+        """Return a client that is connected to this cluster; arguments as those of `Client`."""
+        from ..client import Client
+
+        if self.controller is None:
+            raise RuntimeError("the cluster does not run; start_cluster() starts it")
+        info = await _maybe(self.controller.get_connection_info())
+        return await asyncio.to_thread(
+            Client,
+            info["client"],
+            cluster=self,
+            profile_dir=self.profile_dir,
+            cluster_id=self.cluster_id,
+            **client_kwargs,
+        )
+
+    # ---- stopping -----------------------------------------------------------------------------
+
+    async def stop_engines(self, engine_set_id: str | None = None) -> None:
+        """Stop a set of engines, or all."""
+        if engine_set_id is None:
+            await waiting.gather_all(self.stop_engines(each) for each in list(self.engines))
+            return
+        engine_set = self._set(engine_set_id)
+        self.log.info("Stopping engine(s): %s", engine_set_id)
+        await _maybe(engine_set.stop())
+        if not isinstance(engine_set, NativeLauncher):
+            engine_set.get_output(remove=True)
+        self.engines.pop(engine_set_id, None)
+        self.update_cluster_file()
+
+    async def stop_controller(self) -> None:
+        """Stop the controller."""
+        controller = self.controller
+        if controller is not None:
+            if controller.running:
+                self.log.info("Stopping controller")
+                await _maybe(controller.stop())
+            if not isinstance(controller, NativeLauncher):
+                controller.get_output(remove=True)
+            await waiting.wait_for_owner(self)
+            waiting.remove_connection_files(controller)
+            if self._id_made_up:  # nobody will start a cluster of this name again
+                state = Path(self.profile_dir) / "log" / f"engines{self.cluster_id}.json"
+                state.unlink(missing_ok=True)
+        self.controller = None
+        self.update_cluster_file()
+
+    async def stop_cluster(self) -> None:
+        """Stop the controller and all engines."""
+        if self._adaptive is not None:
+            await self._adaptive.stop()
+            self._adaptive = None
+        await waiting.gather_all((self.stop_engines(), self.stop_controller()))
+        _running.discard(self)
+
+    def _stop_without_loop(self) -> None:
+        """Stop at the end of the process or of this object, where `stop_cluster_sync` cannot."""
+        if not self.shutdown_atexit or not self._launchers():
+            return
+        try:
+            twins.run_here(self.stop_cluster)
+        except Exception as failure:
+            print(f"cluster {self!r} could not be stopped: {failure}", file=sys.stderr)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # half made
+            self._stop_without_loop()
+
+    # ---- single engines and sets --------------------------------------------------------------
+
+    def _set(self, engine_set_id: str) -> Any:
+        try:
+            return self.engines[engine_set_id]
+        except KeyError:
+            known = ", ".join(self.engines) or "none"
+            raise KeyError(f"no engine set {engine_set_id!r}; there are {known}") from None
+
+    async def stop_engine(self, engine_id: int) -> None:
+        """Stop one engine, or its set where the launcher knows only that."""
+        engine_set, index = waiting.find_engine(self, engine_id)
+        await _maybe(engine_set.stop() if index is None else engine_set.stop(index=index))
+        self.update_cluster_file()
+
+    async def restart_engines(self, engine_set_id: str | None = None) -> None:
+        """Stop a set of engines, or all, and start as many again."""
+        if engine_set_id is None:
+            for each in list(self.engines):
+                await self.restart_engines(each)
+            return
+        n = self._set(engine_set_id).n
+        await self.stop_engines(engine_set_id)
+        await self.start_engines(n, engine_set_id)
+
+    async def restart_engine(self, engine_id: int) -> None:
+        """Start one engine anew, under the same id; returns when it is there."""
+        client = await self.connect_client()
+        try:
+            await waiting.restart_engine(client, engine_id, self.engine_timeout)
+        finally:
+            client.close()
+
+    async def signal_engine(self, signum: int, engine_id: int) -> None:
+        """Send a signal to one engine, or to its set where the launcher knows only that."""
+        engine_set, index = waiting.find_engine(self, engine_id)
+        await _maybe(
+            engine_set.signal(signum) if index is None else engine_set.signal(signum, index)
+        )
+
+    async def signal_engines(self, signum: int, engine_set_id: str | None = None) -> None:
+        """Send a signal to a set of engines, or to all."""
+        if engine_set_id is None:
+            for each in list(self.engines):
+                await self.signal_engines(signum, each)
+            return
+        self.log.info("Sending signal %s to engine(s) %s", signum, engine_set_id)
+        await _maybe(self._set(engine_set_id).signal(signum))
+
+    def adapt(self, minimum: int = 0, maximum: int | None = None, **kwargs: Any) -> Adaptive:
+        """Keep the number of engines between two bounds, as work needs it.
+
+        Parameters
+        ----------
+        minimum, maximum
+            The bounds; no maximum means the number of CPUs.
+        **kwargs
+            See `Adaptive`.
+        """
+        if self._adaptive is not None:
+            self._adaptive.cancel()
+        self._adaptive = Adaptive(self, minimum, maximum, **kwargs)
+        self._adaptive.start()
+        return self._adaptive
+
+    # ---- context managers ---------------------------------------------------------------------
+
+    async def __aenter__(self) -> Client:
+        self._context_client = await self.start_and_connect()
+        return self._context_client
+
+    async def __aexit__(self, *args: object) -> None:
+        self._close_context_client()
+        await self.stop_cluster()
+
+    def __enter__(self) -> Client:
+        self._context_client = twins.run(self.start_and_connect())
+        return self._context_client
+
+    def __exit__(self, *args: object) -> None:
+        self._close_context_client()
+        twins.run(self.stop_cluster())
+
+    def _close_context_client(self) -> None:
+        client, self._context_client = self._context_client, None
+        if client is not None:
+            client.close()

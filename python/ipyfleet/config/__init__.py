@@ -1,0 +1,1 @@
+"""Configuration: the files of a profile, and what their names mean here."""
