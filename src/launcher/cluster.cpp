@@ -37,6 +37,11 @@ std::string with_log_end(const std::string& text,
                              : "; the end of its log " + log.string() + ":\n" + end);
 }
 
+std::filesystem::path first_file(const Launcher& launcher) {
+  const auto files = launcher.output_files();
+  return files.empty() ? std::filesystem::path{} : files.front();
+}
+
 std::string in_seconds(Duration duration) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.2f s",
@@ -178,8 +183,11 @@ Result<void> Cluster::start_controller() {
   log_.info("Starting Controller with " + controller_->class_name());
   IPF_TRY(controller_->start(1));
   IPF_TRY(write_file());
-  const TimePoint deadline = steady_now() + options_.connection_timeout;
+  TimePoint deadline = steady_now() + options_.connection_timeout;
   while (!connection_files_.ready()) {
+    if (controller_->queued()) {  // a batch system may have it wait for hours
+      deadline = steady_now() + options_.connection_timeout;
+    }
     if (interrupted()) {
       return {};
     }
@@ -187,7 +195,7 @@ Result<void> Cluster::start_controller() {
       return unexpected(ErrorCode::timed_out,
                         with_log_end("the controller did not write " + connection_files_.missing() +
                                          " within " + in_seconds(options_.connection_timeout),
-                                     controller_->output_files().front(), lines_of_controller_log));
+                                     first_file(*controller_), lines_of_controller_log));
     }
     pump(file_poll_step);
   }
@@ -228,7 +236,7 @@ Result<void> Cluster::wait_for_engines() {
                                std::to_string(options_.engines) + " engines registered within " +
                                in_seconds(options_.engine_timeout) + probe_failure_ +
                                "; the engines' logs are in " + options_.paths.log().string();
-      if (options_.all_or_nothing) {
+      if (options_.all_or_nothing && !engines_->queued()) {
         return unexpected(ErrorCode::timed_out, text);
       }
       log_.warning(text);
@@ -262,6 +270,10 @@ void Cluster::pump(Duration timeout) {
   for (const int number : signals_->wait(std::min(timeout, step))) {
     handle_signal(number);
   }
+  poll_launchers();
+}
+
+void Cluster::poll_launchers() {
   std::vector<LaunchExit> ended;
   controller_->poll(ended);
   for (const LaunchExit& exit : ended) {
@@ -271,6 +283,11 @@ void Cluster::pump(Duration timeout) {
   engines_->poll(engines_ended);
   for (const LaunchExit& exit : engines_ended) {
     handle_engine_exit(exit);
+  }
+  for (Launcher* const launcher : {controller_.get(), engines_.get()}) {
+    for (const std::string& text : launcher->take_warnings()) {
+      log_.warning(text);
+    }
   }
   const std::uint64_t version = controller_->state_version() + engines_->state_version();
   if ((!engines_ended.empty() || version != state_written_) && !stopping_) {
@@ -298,12 +315,17 @@ void Cluster::handle_engine_exit(const LaunchExit& exit) {
     return;
   }
   const std::optional<int> id = registered_id(exit.output_file);
-  std::string text = "Engine " + std::to_string(exit.index) + " (pid " + std::to_string(exit.pid) +
-                     (id ? ", id " + std::to_string(*id) : ", not registered") +
-                     (exit.status.success() ? ") ended: " : ") died: ") + to_text(exit.status);
+  std::string text = exit.engines == 1 ? "Engine " + std::to_string(exit.index)
+                                       : "The job of " + std::to_string(exit.engines) + " engines";
+  text += " (" + (exit.pid == 0 ? std::string{} : "pid " + std::to_string(exit.pid) + ", ") +
+          (id ? "id " + std::to_string(*id) : "not registered") +
+          (exit.status.success() ? ") ended: " : ") died: ") + to_text(exit.status);
+  if (!exit.detail.empty()) {
+    text += "; " + exit.detail;
+  }
   engines_ended_ += exit.engines;
   engines_failed_ += exit.status.success() ? 0 : exit.engines;
-  if (!exit.status.success() || !ready_) {
+  if ((!exit.status.success() || !ready_) && !exit.output_file.empty()) {
     text = with_log_end(text, exit.output_file, lines_of_engine_log);
   }
   if (first_end_.empty()) {
@@ -321,13 +343,17 @@ void Cluster::handle_controller_exit(const LaunchExit& exit) {
     return;
   }
   const std::string text =
-      "the controller (pid " + std::to_string(exit.pid) + ") ended: " + to_text(exit.status);
+      "the controller " +
+      (exit.pid == 0 ? std::string{} : "(pid " + std::to_string(exit.pid) + ") ") +
+      "ended: " + to_text(exit.status) + (exit.detail.empty() ? "" : "; " + exit.detail);
   if (exit.status.success() && ready_) {
     log_.info(text);  // a client asked for it: Client.shutdown(hub=True)
     return;
   }
   controller_failure_ =
-      Error{ErrorCode::closed, with_log_end(text, exit.output_file, lines_of_controller_log)};
+      Error{ErrorCode::closed, exit.output_file.empty()
+                                   ? text
+                                   : with_log_end(text, exit.output_file, lines_of_controller_log)};
 }
 
 Result<void> Cluster::check_early_end() const {
@@ -378,11 +404,14 @@ void Cluster::stop_both(StopLevel level) {
 bool Cluster::stop_all() {
   stopping_ = true;
   stop_both(StopLevel::graceful);
-  if (wait_until_stopped(options_.stop_grace)) {
+  const auto grace_of = [this](const Launcher& launcher) {
+    return std::max(options_.stop_grace, launcher.stop_grace());
+  };
+  const Duration grace = std::max(grace_of(*engines_), grace_of(*controller_));
+  if (wait_until_stopped(grace)) {
     return true;
   }
-  log_.warning("Some processes still run " + in_seconds(options_.stop_grace) +
-               " after SIGTERM: sending SIGKILL");
+  log_.warning("Some processes still run " + in_seconds(grace) + " after SIGTERM: sending SIGKILL");
   stop_both(StopLevel::kill);
   if (wait_until_stopped(kill_wait)) {
     return true;

@@ -93,6 +93,7 @@ class Cluster {
 
   /// Waits up to `timeout` for signals and ended children and handles them.
   void pump(Duration timeout);
+  void poll_launchers();
   void handle_signal(int number);
   void stop_both(StopLevel level);
   void handle_engine_exit(const LaunchExit& exit);

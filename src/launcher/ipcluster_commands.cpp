@@ -161,7 +161,10 @@ Result<ClusterOptions> cluster_options(const StartCommand& command, const Profil
       .engine_timeout = from_seconds(command.engine_timeout_seconds),
       .all_or_nothing = command.daemonize};
   if (command.engine_command.empty()) {  // another program may not know these options
-    out.engine_args = {"--restart=" + command.restart};
+    const auto kind = launcher_short_name(LauncherRole::engines, command.engine_launcher);
+    if (!kind || *kind != "mpi") {  // a process of an MPI job cannot be replaced
+      out.engine_args = {"--restart=" + command.restart};
+    }
     if (!command.memory_limit.empty()) {
       out.engine_args.push_back("--memory-limit=" + command.memory_limit);
     }

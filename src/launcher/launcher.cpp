@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "core/log.hpp"
+#include "launcher/batch.hpp"
 #include "launcher/local.hpp"
+#include "launcher/mpi.hpp"
 
 namespace ipf {
 
@@ -24,7 +26,15 @@ struct Backend {
 };
 
 constexpr std::array backends{
+    Backend{"batch", {}, true, &make_batch_launcher<&make_generic_batch>},
+    Backend{"htcondor", "condor", true, &make_batch_launcher<&make_htcondor>},
     Backend{"local", {}, true, &make_local_launcher},
+    Backend{"lsf", {}, true, &make_batch_launcher<&make_lsf>},
+    Backend{"mpi", "mpiexec", true, &make_mpi_launcher},
+    Backend{"pbs", {}, true, &make_batch_launcher<&make_pbs>},
+    Backend{"sge", {}, true, &make_batch_launcher<&make_sge>},
+    Backend{"slurm", {}, true, &make_batch_launcher<&make_slurm>},
+    Backend{"winhpc", "windowshpc", true, &make_batch_launcher<&make_windows_hpc>},
 };
 
 /// "pkg.module.LocalEngineSetLauncher" and "Local" both become "local".

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -7,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <sys/types.h>
+#include <utility>
 #include <vector>
 
 #include "core/clock.hpp"
@@ -81,6 +83,16 @@ class Launcher {
   virtual void poll(std::vector<LaunchExit>& ended) = 0;
   [[nodiscard]] virtual Duration poll_step() const { return std::chrono::seconds{60}; }
 
+  /// What the owner should log: a scheduler that does not answer, a signal that was refused.
+  std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
+
+  /// True while something waits in a queue for its turn, so that nobody should wonder that it does
+  /// not answer yet.
+  [[nodiscard]] virtual bool queued() const { return false; }
+
+  /// How long a graceful stop may take before the owner should kill.
+  [[nodiscard]] virtual Duration stop_grace() const { return std::chrono::seconds{5}; }
+
   /// True while anything that was started (or was started by it in its process group) runs, or is
   /// about to.
   virtual bool running() = 0;
@@ -109,9 +121,11 @@ class Launcher {
 
  protected:
   void state_changed() { ++state_version_; }
+  void warn(std::string text) { warnings_.push_back(std::move(text)); }
 
  private:
   std::uint64_t state_version_{};
+  std::vector<std::string> warnings_{};
 };
 
 /// Makes the launcher a user asked for. Names are those of ipyparallel, case-insensitive: "local",

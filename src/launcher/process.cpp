@@ -48,6 +48,7 @@ struct ChildPlan {
   const char* work_dir{};
   int input{-1};
   int output{-1};
+  int error{-1};
   int report{-1};
 };
 
@@ -75,15 +76,16 @@ void close_from(unsigned first) {
   sigset_t none;
   sigemptyset(&none);
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
-  // The three may themselves lie in 0..3 when the parent runs with closed standard descriptors.
+  // They may themselves lie in 0..3 when the parent runs with closed standard descriptors.
   const int report = fcntl(plan.report, F_DUPFD, report_fd + 1);
   const int input = fcntl(plan.input, F_DUPFD, report_fd + 1);
   const int output = fcntl(plan.output, F_DUPFD, report_fd + 1);
+  const int error = fcntl(plan.error, F_DUPFD, report_fd + 1);
   if (report < 0 || dup3(report, report_fd, O_CLOEXEC) < 0) {
     _exit(127);
   }
-  if (input < 0 || output < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
-      dup2(output, STDERR_FILENO) < 0) {
+  if (input < 0 || output < 0 || error < 0 || dup2(input, STDIN_FILENO) < 0 ||
+      dup2(output, STDOUT_FILENO) < 0 || dup2(error, STDERR_FILENO) < 0) {
     child_fails(step_redirect);
   }
   close_from(report_fd + 1);
@@ -225,11 +227,18 @@ Result<Process> Process::spawn(const ProcessOptions& options) {
   if (!program) {
     return unexpected(program.error());
   }
-  const FileDescriptor input{open("/dev/null", O_RDONLY | O_CLOEXEC)};
-  const FileDescriptor output{open(options.output_file.c_str(),
-                                   O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-                                   S_IRUSR | S_IWUSR)};
-  if (!input || !output) {
+  FileDescriptor null;
+  FileDescriptor file;
+  if (options.input < 0) {
+    null = FileDescriptor{open("/dev/null", O_RDONLY | O_CLOEXEC)};
+  }
+  const bool needs_file = options.output < 0 || options.error < 0;
+  if (needs_file) {
+    file = FileDescriptor{open(options.output_file.c_str(),
+                               O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+                               S_IRUSR | S_IWUSR)};
+  }
+  if ((options.input < 0 && !null) || (needs_file && !file)) {
     return unexpected(ErrorCode::io, "cannot open the log file " + options.output_file.string() +
                                          ": " + errno_text(errno));
   }
@@ -246,8 +255,9 @@ Result<Process> Process::spawn(const ProcessOptions& options) {
                        .environment = pointers(variables),
                        .program = program->c_str(),
                        .work_dir = options.work_dir.empty() ? nullptr : options.work_dir.c_str(),
-                       .input = input.get(),
-                       .output = output.get(),
+                       .input = options.input < 0 ? null.get() : options.input,
+                       .output = options.output < 0 ? file.get() : options.output,
+                       .error = options.error < 0 ? file.get() : options.error,
                        .report = child_report.get()};
   const pid_t pid = fork();
   if (pid < 0) {

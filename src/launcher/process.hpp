@@ -35,13 +35,16 @@ struct ProcessOptions {
   std::vector<EnvironmentChange> environment{};
   std::filesystem::path output_file{};  ///< stdout and stderr are appended; created 0600
   std::filesystem::path work_dir{};     ///< empty: the current one
+  int input{-1};                        ///< descriptor for stdin instead of /dev/null
+  int output{-1};                       ///< descriptor for stdout instead of output_file
+  int error{-1};                        ///< descriptor for stderr instead of output_file
 };
 
 /// A child of this process in its own session and process group, never started through a shell.
 ///
-/// stdin is /dev/null, every other descriptor is closed, the signal mask is empty and all handlers
-/// are the default ones. The destructor does not stop the child: whoever owns it calls signal().
-/// Not thread-safe.
+/// stdin is /dev/null unless given, every other descriptor is closed, the signal mask is empty and
+/// all handlers are the default ones. The destructor does not stop the child: whoever owns it calls
+/// signal(). Not thread-safe.
 class Process {
  public:
   Process(Process&&) noexcept = default;
