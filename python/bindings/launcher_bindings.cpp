@@ -223,6 +223,20 @@ void add_launcher(py::module_& module) {
                  self.call([](const Launcher& launcher) { return launcher.poll_step(); });
              return std::chrono::duration<double>(step).count();
            })
+      .def("warnings",
+           [](LauncherHandle& self) {
+             return self.call([](Launcher& launcher) { return launcher.take_warnings(); });
+           })
+      .def("queued",
+           [](LauncherHandle& self) {
+             return self.call([](const Launcher& launcher) { return launcher.queued(); });
+           })
+      .def("stop_grace",
+           [](LauncherHandle& self) {
+             const Duration grace =
+                 self.call([](const Launcher& launcher) { return launcher.stop_grace(); });
+             return std::chrono::duration<double>(grace).count();
+           })
       .def("running",
            [](LauncherHandle& self) {
              return self.call([](Launcher& launcher) { return launcher.running(); });

@@ -158,6 +158,12 @@ class Launcher:
         """Start an engine again that has ended."""
     def poll(self) -> list[LaunchExit]: ...
     def poll_step(self) -> float: ...
+    def warnings(self) -> list[str]:
+        """What should be logged, once: a scheduler that does not answer, a signal refused."""
+    def queued(self) -> bool:
+        """Something waits in a batch system's queue, so nobody should wonder at its silence."""
+    def stop_grace(self) -> float:
+        """Seconds that a graceful stop may take before stop(kill=True)."""
     def running(self) -> bool: ...
     def can_signal(self, number: int, index: int | None = None) -> bool:
         """Whether signal() can; if not, send it by way of the controller (Client.send_signal)."""
