@@ -59,6 +59,16 @@ suite_unit() { ctest_suite unit dev; }
 suite_asan() { ctest_suite asan asan; }
 suite_tsan() { ctest_suite tsan tsan; }
 
+# The tests of MongoDB once more, on the second server; its build takes more than a minute.
+suite_ferretdb() {
+  local built="$PWD/build/ferretdb-test-server"
+  command -v go >/dev/null || { echo "no Go, so no FerretDB: see https://go.dev/dl"; return 1; }
+  ipf_step "build FerretDB" ipf_locked tests/services/ferretdb/server.sh build "$built" || return 1
+  ipf_step "build dev" configure_and_build dev -- --quiet || return 1
+  IPF_FERRETDB="$built" build/dev/tests/unit/store_test --gtest_filter='*Mongo*' --gtest_brief=1 \
+    --gtest_output="xml:$ipf_results/ferretdb.xml"
+}
+
 # Ninja checks again only what changed, unless the rules themselves changed.
 suite_clang_tidy() {
   local rules stamp

@@ -121,13 +121,13 @@ Result<void> MongoBackend::connect() {
 }
 
 Result<void> MongoBackend::make_indexes() {
-  BsonDocument command;
-  BSON_APPEND_UTF8(command.get(), "createIndexes", options_.collection.c_str());
-  bson_t list;
-  BSON_APPEND_ARRAY_BEGIN(command.get(), "indexes", &list);
-  int place = 0;
+  // One command each: FerretDB 1.24 breaks off when a list names indexes that exist.
   for (const auto* column : {"msg_id", "submitted", "completed", "client_uuid", "engine_uuid",
                              "queue", "label", "resubmitted"}) {
+    BsonDocument command;
+    BSON_APPEND_UTF8(command.get(), "createIndexes", options_.collection.c_str());
+    bson_t list;
+    BSON_APPEND_ARRAY_BEGIN(command.get(), "indexes", &list);
     BsonDocument key;
     BSON_APPEND_INT32(key.get(), column, 1);
     BsonDocument index;
@@ -136,13 +136,13 @@ Result<void> MongoBackend::make_indexes() {
     if (std::string_view(column) == "msg_id") {
       BSON_APPEND_BOOL(index.get(), "unique", true);
     }
-    bson_append_document(&list, std::to_string(place++).c_str(), -1, index.get());
-  }
-  bson_append_array_end(command.get(), &list);
-  bson_error_t error;
-  if (!mongoc_client_write_command_with_opts(driver_->client.get(), options_.database.c_str(),
-                                             command.get(), nullptr, nullptr, &error)) {
-    return driver_->failure(error);
+    BSON_APPEND_DOCUMENT(&list, "0", index.get());
+    bson_append_array_end(command.get(), &list);
+    bson_error_t error;
+    if (!mongoc_client_write_command_with_opts(driver_->client.get(), options_.database.c_str(),
+                                               command.get(), nullptr, nullptr, &error)) {
+      return driver_->failure(error);
+    }
   }
   return {};
 }

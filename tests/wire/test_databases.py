@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -54,19 +55,16 @@ def recorded(rc: ipp.Client, msg_ids: list[str]) -> dict[str, dict]:
     return wait_until(found, "all records")
 
 
-@pytest.fixture(scope="session")
-def mongo_uri() -> Iterator[str]:
-    """A MongoDB-protocol server that ends with the tests."""
-    if not shutil.which("mvn") or not shutil.which("javac"):
-        pytest.skip("apt-get install maven default-jdk-headless")
+@contextlib.contextmanager
+def mongo_server(kind: str) -> Iterator[str]:
+    """The URI of a MongoDB-protocol server, which ends with the block."""
     root = Path(__file__).parents[2]
-    jars = root / "build" / "mongo-test-server"
-    script = root / "tests" / "services" / "mongo" / "server.sh"
-    jars.parent.mkdir(exist_ok=True)
-    lock = jars.with_suffix(".lock")
-    subprocess.run(["flock", lock, script, "build", jars], check=True, timeout=120)
+    built = root / "build" / f"{kind}-test-server"
+    script = root / "tests" / "services" / kind / "server.sh"
+    built.parent.mkdir(exist_ok=True)
+    subprocess.run(["flock", f"{built}.lock", script, "build", built], check=True, timeout=600)
     with subprocess.Popen(
-        [script, "run", jars], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [script, "run", built], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout
         assert server.stdin
@@ -75,12 +73,35 @@ def mongo_uri() -> Iterator[str]:
         server.wait(10)
 
 
-@pytest.mark.parametrize("flag", [*KEEPING, "--mongodb"])
+@pytest.fixture(scope="session")
+def mongo_uri() -> Iterator[str]:
+    """The first kind of MongoDB-protocol server."""
+    if not shutil.which("mvn") or not shutil.which("javac"):
+        pytest.skip("apt-get install maven default-jdk-headless")
+    with mongo_server("mongo") as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def ferretdb_uri() -> Iterator[str]:
+    """The second kind, whose build takes more than a minute."""
+    if os.environ.get("IPF_FULL", "") in {"", "0"}:
+        pytest.skip("FerretDB is built by scripts/test --full only")
+    if not shutil.which("go"):
+        pytest.skip("Go 1.22 or newer is needed (https://go.dev/dl)")
+    with mongo_server("ferretdb") as uri:
+        yield uri
+
+
+@pytest.mark.parametrize(
+    ("flag", "server"),
+    [*((flag, "") for flag in KEEPING), ("--mongodb", "mongo_uri"), ("--mongodb", "ferretdb_uri")],
+)
 def test_records_of_every_path(
-    make_stack: StackFactory, flag: str, request: pytest.FixtureRequest
+    make_stack: StackFactory, flag: str, server: str, request: pytest.FixtureRequest
 ) -> None:
     stack = make_stack()
-    uri = request.getfixturevalue("mongo_uri") if flag == "--mongodb" else "mongodb://unused/"
+    uri = request.getfixturevalue(server) if server else "mongodb://unused/"
     rc = stack.start(2, flag, f"--MongoDB.uri={uri}")
     assert f"using db backend: {flag[2:]}" in stack.controller.log.read_text().lower()
     view = rc.load_balanced_view()

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstdlib>
 #include <csignal>
 #include <fcntl.h>
 #include <poll.h>
@@ -50,8 +51,12 @@ class MongoServer {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    std::array<std::string, 4> words{IPF_TESTS_DIR "/services/mongo/server.sh", "run",
-                                     IPF_MONGO_SERVER, port};
+    // scripts/test --full has built the second kind, too.
+    const char* ferretdb = std::getenv("IPF_FERRETDB");
+    std::array<std::string, 4> words{
+        IPF_TESTS_DIR + std::string(ferretdb ? "/services/ferretdb" : "/services/mongo") +
+            "/server.sh",
+        "run", ferretdb ? ferretdb : IPF_MONGO_SERVER, port};
     std::array<char*, 5> argv{words[0].data(), words[1].data(), words[2].data(), words[3].data(),
                               nullptr};
     ASSERT_EQ(posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environ), 0);
