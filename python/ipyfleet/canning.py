@@ -22,11 +22,15 @@ from typing import Any, cast
 
 from .checks import require_type
 from .error import UnmetDependency
+from .outofband import joiner, take_apart
 
 Globals = dict[str, Any]
 
 # The module that does the pickling; `use_cloudpickle` and `use_dill` exchange it.
 backend: Any = pickle
+
+# Below, a table is as well copied into the pickle.
+_TABLE_BYTES_MIN = 4096
 
 PICKLE_PROTOCOL: int = pickle.DEFAULT_PROTOCOL
 
@@ -104,6 +108,8 @@ class CannedObject:
             state["buffers"] = [
                 b.tobytes() if isinstance(b, memoryview) else b for b in state["buffers"]
             ]
+            if "wrap" in state:
+                state["wrap"] = joiner(state["buffers"])
         return state
 
     def get_object(self, g: Globals | None = None) -> Any:
@@ -438,6 +444,21 @@ def can_class(obj: type) -> Any:
     return CannedClass(obj) if obj.__module__ == "__main__" else obj
 
 
+def can_table(obj: Any) -> Any:
+    """Can a table or column of pandas: its data are not copied into the pickle.
+
+    Small ones are left to pickle.
+    """
+    parts = take_apart(obj, backend.dumps, _TABLE_BYTES_MIN)
+    if parts is None:
+        return obj
+    canned = CannedBytes(None)
+    canned.buffers = parts
+    # In the place of the method of the class, for peers too.
+    canned.__dict__["wrap"] = joiner(parts)
+    return canned
+
+
 def istype(obj: Any, check: type | tuple[type, ...]) -> bool:
     """Like isinstance, but subclasses do not count."""
     return type(obj) in check if isinstance(check, tuple) else type(obj) is check
@@ -449,6 +470,8 @@ sequence_types: tuple[type, ...] = (list, tuple, set)
 # import it. Users may add their own types.
 can_map: dict[Any, Callable[[Any], Any]] = {
     "numpy.ndarray": CannedArray,
+    "pandas.DataFrame": can_table,
+    "pandas.Series": can_table,
     FunctionType: CannedFunction,
     functools.partial: CannedPartial,
     bytes: CannedBytes,
