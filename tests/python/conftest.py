@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,11 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float) -> No
         if time.monotonic() > end:
             pytest.fail(f"not within {seconds} s: {what}")
         time.sleep(0.02)
+
+
+def ctrl_c() -> None:
+    """Do what Ctrl-C does to the main thread, from another one."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def run_example(name: str, ipython_dir: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -98,7 +104,14 @@ class Cluster:
 
     def start(self, engines: int = ENGINES) -> Cluster:
         """Start the controller and engines, without waiting for their registration."""
-        controller = self._start("controller", "--ping=300")
+        self.start_controller()
+        for _ in range(engines):
+            self.start_engine()
+        return self
+
+    def start_controller(self, *args: str) -> subprocess.Popen[bytes]:
+        """Start a controller and wait for its connection file."""
+        controller = self._start("controller", "--ping=300", *args)
 
         def written() -> bool:
             assert controller.poll() is None, self.logs()
@@ -108,9 +121,7 @@ class Cluster:
                 return False
 
         wait_until(written, f"a connection file of the controller\n{self.logs()}", START_SECONDS)
-        for _ in range(engines):
-            self.start_engine()
-        return self
+        return controller
 
     def start_engine(self) -> subprocess.Popen[bytes]:
         """Start one more engine."""

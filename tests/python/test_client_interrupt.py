@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import _thread
+import asyncio
 import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import as_completed
 from typing import Any
 
 import ipyfleet as ipp
 import pytest
-from conftest import ENGINES, nap
+from conftest import ENGINES, ctrl_c, nap
 
 T = 20
+MUCH = memoryview(bytes(2**20))
 SLOW = 100.0
 
 
@@ -31,9 +33,27 @@ WAITS: dict[str, Callable[[ipp.Client, ipp.AsyncResult], Any]] = {
     "endless imap": lambda rc, result: list(rc.load_balanced_view().imap(nap, iter([SLOW]))),
     "apply_sync": lambda rc, result: rc[0].apply_sync(nap, SLOW),
     "map_sync": lambda rc, result: rc.load_balanced_view().map_sync(nap, [SLOW]),
+    "hub result": lambda rc, result: _of_another_client(rc, result),
+    "sending": lambda rc, result: _send(rc),
+    "awaiting": lambda rc, result: asyncio.run(_await(result)),
+    "as_completed": lambda rc, result: list(as_completed([result])),
     "streaming": lambda rc, result: _stream(result),
     "executor": lambda rc, result: next(rc.executor().map(nap, [SLOW])),
 }
+
+
+def _of_another_client(rc: ipp.Client, result: ipp.AsyncResult) -> None:
+    with ipp.Client(rc.connection.native.file) as other:
+        other.get_result(result.msg_ids).get()
+
+
+def _send(rc: ipp.Client) -> None:
+    view = rc.direct_view(0, track=True)
+    view.apply_async(nap, SLOW, MUCH).wait_for_send()
+
+
+async def _await(result: ipp.AsyncResult) -> Any:
+    return await result
 
 
 def _stream(result: ipp.AsyncResult) -> None:
@@ -44,7 +64,7 @@ def _stream(result: ipp.AsyncResult) -> None:
 @pytest.mark.parametrize("name", WAITS)
 def test_ctrl_c_returns_at_once(rc: ipp.Client, name: str) -> None:
     result = rc[:].apply_async(nap, SLOW)
-    timer = threading.Timer(0.3, _thread.interrupt_main)
+    timer = threading.Timer(0.3, ctrl_c)
     timer.start()
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
