@@ -5,6 +5,7 @@ Where a document says ``import ipyparallel``, that is this package under that na
 
 from __future__ import annotations
 
+import json
 import re
 from textwrap import indent
 
@@ -92,7 +93,7 @@ ip.user_ns["rc"].close()
         *("-W", "ignore"),
     )
     outputs = re.findall(r"\[stdout:(\d)\] ?\npid: (\d+)\nhostname: (\S+)\n", shown)
-    assert [engine for engine, _, _ in outputs] == ["0", "1", "2", "3"]
+    assert sorted(engine for engine, _, _ in outputs) == ["0", "1", "2", "3"]
     assert len({pid for _, pid, _ in outputs}) == 4
 
 
@@ -183,3 +184,64 @@ with ipp.Client() as rc:
 """
     )
     assert shown == "['made', 'used', 'made', 'used']\nTrue\n"
+
+
+@pytest.mark.seeds(70, 71)
+@pytest.mark.parametrize("apply", ["apply_sync", "apply_async"])
+def test_the_example_that_fails_upstream(home: Home, apply: str) -> None:
+    shown = home.python(
+        AS_IPYPARALLEL
+        + f"""\
+import os
+import ipyparallel as ipp
+
+def task():
+    import os
+    return os.getpid()
+
+with ipp.Cluster(n=4) as rc:
+    e_all = rc[:]
+    ar = e_all.{apply}(task)
+    ar.wait_interactive()
+    results = ar.get()
+print(len(set(results)), rc.closed)
+"""
+    )
+    assert shown.splitlines()[-1] == "4 True"
+
+
+@pytest.mark.seeds(75, 90, 91, 92, 93)
+def test_ipython1(home: Home) -> None:
+    """The port is that of the cluster; ``print`` is the function of Python 3."""
+    (file,) = home.root.glob(".ipython/profile_default/security/ipcontroller-client.json")
+    port = json.loads(file.read_text())["registration"]
+    shown = home.python(
+        f"""\
+from ipyfleet import ipython1
+ipython1.install()
+
+from ipython1.kernel import client
+mec = client.MultiEngineController(('127.0.0.1',{port}))
+print(mec.get_ids())
+print(mec.execute('print("Hello World")'))
+tc = client.TaskController(('127.0.0.1',{port}))
+print(mec.push({{"a": 5}}, block=True), tc.map_sync(abs, [-1, -2]))
+print(mec.execute("a + 1", targets=2))
+try:
+    client.TaskClient(('127.0.0.1', 1))
+except FileNotFoundError as failure:
+    print(failure)
+mec.client.close()
+tc.client.close()
+"""
+    )
+    lines = shown.splitlines()
+    assert lines[:2] == ["[0, 1, 2, 3]", "<Results List>"]
+    for engine in range(4):
+        code, text = lines[2 + 2 * engine : 4 + 2 * engine]
+        number = re.match(rf"\[{engine}\] In \[(\d+)\]: print\(\"Hello World\"\)$", code)
+        assert number, code
+        assert text == f"[{engine}] Out[{number[1]}]: Hello World"
+    assert lines[10] == "[None, None, None, None] [1, 2]"
+    assert re.fullmatch(r"\[2\] Out\[\d+\]: 6", lines[13])
+    assert "that of a controller at 127.0.0.1:1; start it with: ipcontroller" in lines[14]
