@@ -361,6 +361,7 @@ class dependent:  # noqa: N801 - class path is wire format
             raise UnmetDependency()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function, without the check."""
         return self.f(*args, **kwargs)
 
 
@@ -376,6 +377,7 @@ class depend:  # noqa: N801
         self.kwargs = kwargs
 
     def __call__(self, f: Any) -> dependent:
+        """Return the function with the check."""
         return dependent(f, self.f, *self.args, **self.kwargs)
 
 

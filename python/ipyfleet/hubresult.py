@@ -215,6 +215,7 @@ class AsyncHubResult(AsyncResult):
         return request.value if isinstance(request, HubRequest) else super()._read_value(index)
 
     def metadata_of(self, index: int) -> Metadata:
+        """Return how one call ran, from its record; only its id if there is no record yet."""
         request = self.requests[index]
         if not isinstance(request, HubRequest):
             return super().metadata_of(index)

@@ -1,8 +1,11 @@
 """Functions of this package that run on engines.
 
 They travel by value, and belong to ``__main__``, so that there their globals are those of the
-user. Engines of either kind run them, which is why they use nothing of this package.
+user. Engines of either kind run them, which is why they use nothing of this package. Docstrings
+would travel with them.
 """
+
+# ruff: noqa: D103
 
 from __future__ import annotations
 

@@ -87,6 +87,7 @@ class RemoteFunction:
             self.__signature__ = inspect.signature(f)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function there; what comes back is as for `View.apply`."""
         block = self.view.block if self.block is None else self.block
         with self.view.temp_flags(block=block, **self.flags):
             return self.view.apply(self.func, *args, **kwargs)

@@ -34,6 +34,13 @@ class TimedResult(WaitedResult):
         return [self.metadata_of(index) for index in range(len(self.requests))]
 
     def metadata_of(self, index: int) -> Metadata:
+        """Return how one call ran, as far as that is known now.
+
+        Raises
+        ------
+        ResultFreedError
+            If the result was read and let go of.
+        """
         known = self._metadata.get(index)
         if known is not None:
             return known

@@ -231,3 +231,23 @@ def test_control_c_ends_a_wait(rc: ipp.Client, what: str) -> None:
     assert time.monotonic() - start < 1.2
     timer.join()
     assert result.get(timeout=T) == [None] * ENGINES
+
+
+def test_all_modules_import_without_a_warning() -> None:
+    """Only those that belong to programs that may be missing are left out."""
+    package = Path(ipp.__file__).parent
+    names = sorted(
+        ".".join(path.relative_to(package.parent).with_suffix("").parts)
+        for path in package.rglob("*.py")
+        if path.name != "__main__.py" and "engine" not in path.parts
+    )
+    assert len(names) > 30
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"import {', '.join(names)}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

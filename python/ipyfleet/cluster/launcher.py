@@ -230,6 +230,7 @@ class ControllerLauncher(BaseLauncher):
         return [native.program("ipcontroller")]
 
     def find_args(self) -> list[str]:
+        """Return the command line of the controller."""
         return [*self.controller_cmd, *self.cluster_args, *self.controller_args]
 
     async def get_connection_info(self, timeout: float | None = None) -> dict[str, Any]:
@@ -287,6 +288,7 @@ class EngineLauncher(BaseLauncher):
         return [native.program("ipengine")]
 
     def find_args(self) -> list[str]:
+        """Return the command line of an engine."""
         return [*self.engine_cmd, *self.cluster_args, *self.engine_args]
 
 

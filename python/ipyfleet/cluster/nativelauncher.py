@@ -223,12 +223,14 @@ class NativeLauncher(LoggingConfigurable):
     # ---- watching: also called from the watching thread ---------------------------------------
 
     def pids(self) -> list[int]:
+        """Return the ids of the processes that run."""
         with self._native_lock:
             if self._native is None:
                 return []
             return list(_processes(self._native.state()))
 
     def step(self) -> float:
+        """Look after the processes, and return after how many seconds to do so again."""
         with self._native_lock:
             return self._native.poll_step() if self._native is not None else 60.0
 
