@@ -196,7 +196,22 @@ void BroadcastReactor::refuse(const Message& request,
                               wall_now()));
 }
 
+void BroadcastReactor::send_again() {
+  for (const std::string& engine : engines_.take_named()) {
+    if (!outbox_.is_back(engine)) {
+      continue;
+    }
+    for (const auto& leg : machine_.unanswered_at(engine)) {
+      const bool prepared = writer_.prepare(leg.request).has_value();
+      IPF_CHECK(prepared);  // submit() has refused all others
+      writer_.set_coalesced(leg.coalesced);
+      outbox_.send(now_, engine, leg.msg_id, writer_.write(leg.target));
+    }
+  }
+}
+
 void BroadcastReactor::receive_replies() {
+  send_again();
   while (auto frames = engines_.receive()) {
     auto reply = verify_message(*frames, signer_);
     if (!reply || reply->identity_count() < 1) {

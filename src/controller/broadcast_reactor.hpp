@@ -55,6 +55,9 @@ class BroadcastReactor {
   void receive_requests();
   void submit(Message request);
   void refuse(const Message& request, std::string_view msg_type, const Error& error);
+  /// Sends engines whose connection has been replaced once more what they have not answered. Byte
+  /// for byte, so they drop what they have, and answer again what they have answered.
+  void send_again();
   void receive_replies();
   void take_reply(Message reply);
   /// A reply to a leg that an earlier controller sent.

@@ -14,6 +14,12 @@ namespace {
 /// In place of a client's identity in requests of the controller's own.
 constexpr std::string_view own_requests = "ipyfleet-controller";
 
+/// Requests that every engine answers: only of these can be told that they were lost.
+constexpr std::array<std::string_view, 2> answered_by_shells{"apply_request", "execute_request"};
+constexpr std::array<std::string_view, 8> answered_controls{
+    "abort_request",     "cancel_request",      "clear_request",    "debug_request",
+    "interrupt_request", "kernel_info_request", "shutdown_request", "usage_request"};
+
 std::string reply_type(std::string_view request_type) {
   constexpr std::string_view suffix = "_request";
   if (request_type.ends_with(suffix)) {
@@ -113,10 +119,15 @@ void PairRelay::route(TimePoint now, Message request, std::vector<HubEvent>& to_
   }
 }
 
+bool PairRelay::is_always_answered(std::string_view msg_type) const {
+  const auto& types = options_.recorded ? std::span<const std::string_view>(answered_by_shells)
+                                        : std::span<const std::string_view>(answered_controls);
+  return std::ranges::find(types, msg_type) != types.end();
+}
+
 bool PairRelay::note_open(TimePoint now, const Message& request, const HeaderView& header) {
-  if (!options_.recorded ||
-      (header.msg_type != "apply_request" && header.msg_type != "execute_request")) {
-    return true;  // some other types are never answered
+  if (!is_always_answered(header.msg_type)) {
+    return true;
   }
   switch (open_.open(header.msg_id, request.identity(1), request.frames().total_bytes(), request)) {
     case OpenRequests::Opened::yes:
@@ -127,6 +138,9 @@ bool PairRelay::note_open(TimePoint now, const Message& request, const HeaderVie
                        clients_.peer_address(request.identity(0)));
       return false;
     case OpenRequests::Opened::no_room:
+      if (!options_.recorded) {
+        return true;  // to stop what runs matters more than to survive a lost connection
+      }
       break;
   }
   answer(request, header.msg_type,
@@ -190,10 +204,13 @@ void PairRelay::receive_replies(TimePoint now, std::vector<HubEvent>& to_hub) {
                        engines_.peer_address((*frames)[0]));
       continue;
     }
+    const auto parent = reader_.read_parent(*reply);
+    if (!options_.recorded && parent) {
+      open_.close(parent->msg_id, reply->identity(0));
+    }
     if (reply->identity(1) == own_requests) {
       continue;
     }
-    const auto parent = reader_.read_parent(*reply);
     if (options_.recorded && (!parent || !is_awaited(*reply, *parent))) {
       rejections_.note(now, "a reply",
                        {ErrorCode::malformed, "this engine has no such request to answer"},
@@ -227,6 +244,9 @@ void PairRelay::request(TimePoint now,
   auto message = Message::split(session_.make(
       {.type = msg_type, .parent = "{}", .content = content, .identities = route}, wall_now()));
   if (message) {
+    if (const auto header = reader_.read_header(*message)) {
+      note_open(now, *message, *header);
+    }
     outbox_.send(now, engine_uuid, {}, *message);
   }
 }

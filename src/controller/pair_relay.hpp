@@ -67,6 +67,7 @@ class PairRelay {
 
  private:
   void route(TimePoint now, Message request, std::vector<HubEvent>& to_hub);
+  [[nodiscard]] bool is_always_answered(std::string_view msg_type) const;
   /// False when the request must not go on; the client has been told, unless it asked twice.
   bool note_open(TimePoint now, const Message& request, const HeaderView& header);
   [[nodiscard]] bool is_awaited(const Message& reply, const HeaderView& parent);

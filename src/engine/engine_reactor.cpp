@@ -303,7 +303,7 @@ void EngineReactor::on_frames(Channel channel, Frames frames) {
 void EngineReactor::on_replay(Channel channel, const Message& message) {
   const auto header = headers_.read_header(message);
   const Frames* reply =
-      header && channel == Channel::shell ? sent_replies_.find(header->msg_id) : nullptr;
+      header && !is_kernel(channel) ? sent_replies_.find(header->msg_id) : nullptr;
   if (reply != nullptr) {
     link_->reply_again(message, *reply);
     link_->publish_status(message.header(), "idle");  // it may have been lost with the reply
@@ -652,9 +652,7 @@ void EngineReactor::reply(const Pending& request,
     return;
   }
   Frames sent = link_->reply(target, facts, content, buffers);
-  if (request.channel == Channel::shell) {
-    sent_replies_.add(request.msg_id, std::move(sent));
-  }
+  sent_replies_.add(request.msg_id, std::move(sent));
 }
 
 void EngineReactor::perform(const SendCancelled& action) {

@@ -37,6 +37,8 @@ constexpr Duration kill_after = std::chrono::milliseconds(3000);
 constexpr Duration last_word_time = std::chrono::milliseconds(500);
 constexpr Duration memory_check_interval = std::chrono::milliseconds(100);
 constexpr Duration no_pidfd_interval = std::chrono::milliseconds(100);
+/// The same once the engine's end of its link is closed, which its death does just before it ends.
+constexpr Duration no_pidfd_last_interval = std::chrono::milliseconds(2);
 constexpr Duration fork_server_patience = std::chrono::seconds(5);
 /// From the end of a forked engine to the server's word about it.
 constexpr Duration end_word_time = std::chrono::milliseconds(500);
@@ -224,6 +226,9 @@ class Nanny {
     if (child_fd_ >= 0 && poll(&item, 1, 0) == 0) {
       return false;
     }
+    if (child_fd_ >= 0) {
+      tell_of_death();  // the hub has no use for the status, which the server may be slow to tell
+    }
     // Without pidfd_open (Linux before 5.3), or when it was gone by then, the server has to tell.
     const Duration patience = child_fd_ >= 0 ? end_word_time : Duration{};
     if (const auto told = forks_->end_of(child_, patience)) {
@@ -239,7 +244,9 @@ class Nanny {
         {{child_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}, {link_fd_, POLLIN, 0}}};
     const TimePoint now = steady_now();
     // A kernel without pidfd: look now and then.
-    const TimePoint look = child_fd_ < 0 ? now + no_pidfd_interval : TimePoint::never();
+    const TimePoint look = child_fd_ >= 0 ? TimePoint::never()
+                           : link_fd_ < 0 ? now + no_pidfd_last_interval
+                                          : now + no_pidfd_interval;
     poll(items.data(), items.size(),
          poll_timeout_ms(now, std::min({look, kill_at_, memory_check_})));
   }
@@ -326,18 +333,23 @@ class Nanny {
     memory_check_ = TimePoint::never();
   }
 
-  RestartDecision after_end(int status) {
-    child_ = -1;
-    close(std::exchange(child_fd_, -1));
-    if (capture_) {
-      capture_->copy_rest();
-    }
+  /// Unless the hub knows already.
+  void tell_of_death() {
     read_lines();
-    close(std::exchange(link_fd_, -1));
     if (card_) {
       announce_death(*card_);
       card_.reset();
     }
+  }
+
+  RestartDecision after_end(int status) {
+    child_ = -1;
+    close(std::exchange(child_fd_, -1));
+    tell_of_death();
+    if (capture_) {
+      capture_->copy_rest();
+    }
+    close(std::exchange(link_fd_, -1));
     EngineEnd end = std::exchange(end_, {});
     end.was_registered = last_id_.has_value();
     end.how = how_.empty() ? how_it_ended(status) : std::exchange(how_, {});

@@ -184,6 +184,21 @@ void BroadcastMachine::on(LegUndeliverable& event, BroadcastActions& actions) {
   }
 }
 
+std::vector<BroadcastMachine::OpenLeg> BroadcastMachine::unanswered_at(
+    const std::string& engine_uuid) const {
+  std::vector<OpenLeg> out;
+  if (const auto engine = engines_.find(engine_uuid); engine != engines_.end()) {
+    for (const Leg* leg = engine->second.first; leg != nullptr; leg = leg->next) {
+      const Call& call = leg->call->second;
+      out.push_back({.msg_id = leg->call->first,
+                     .coalesced = call.coalescing ? call.by_engine.size() : 0,
+                     .target = target_of(*leg),
+                     .request = call.request});
+    }
+  }
+  return out;
+}
+
 BroadcastMachine::Leg* BroadcastMachine::find_open(const std::string& msg_id,
                                                    const std::string& engine_uuid) {
   const auto call = calls_.find(msg_id);

@@ -45,6 +45,15 @@ class BroadcastMachine {
 
   void step(BroadcastEvent event, BroadcastActions& actions);
   void check_invariants() const;
+  /// A leg that its engine has not answered.
+  struct OpenLeg {
+    std::string msg_id{};     ///< of the call
+    std::size_t coalesced{};  ///< how many legs a coalescing call has been sent as; 0: a plain one
+    BroadcastTarget target{};
+    Message request;
+  };
+  /// All of this engine, oldest first.
+  [[nodiscard]] std::vector<OpenLeg> unanswered_at(const std::string& engine_uuid) const;
   [[nodiscard]] bool is_open(const std::string& msg_id) const { return calls_.contains(msg_id); }
   [[nodiscard]] std::size_t open_calls() const { return calls_.size(); }
   [[nodiscard]] std::size_t open_bytes() const { return bytes_; }

@@ -139,17 +139,22 @@ def test_a_silent_partition(far: FarHost, make_stack: StackFactory, seconds: flo
     stack.spawn("engine-0", "ours", [*far.prefix, *pairings.command("ours", "engine")])
     wait_until(lambda: rc.ids == [0], "the far engine", T)
     rc[0].push({"kept": 42}, block=True)
-    pid = rc[0].apply_sync(os.getpid)
+    pid, engine = rc[0].apply_sync(os.getpid), rc._engines[0].encode()
     running = rc[0].apply_async(slow_pid, 2)
     balanced = rc.load_balanced_view().apply_async(slow_pid, 0.5)
     time.sleep(0.3)
     far.loss(100)
     time.sleep(seconds)
     asked = rc[0].apply_async(os.getpid)
+    broadcast = rc.broadcast_view([0]).apply_async(os.getpid)
+    coalescing = rc.broadcast_view([0], is_coalescing=True).apply_async(os.getpid)
+    usage = rc._send(rc._control_stream, "usage_request", content={}, ident=engine)
     time.sleep(0.2)
     far.heal()
     healed = time.monotonic()
     assert rc[0].apply_async(os.getpid).get(timeout=T) == pid
     print(f"back {time.monotonic() - healed:.1f} s after the network")
     assert [ar.get(timeout=T) for ar in (asked, running, balanced)] == [pid] * 3
+    assert [ar.get(timeout=T) for ar in (broadcast, coalescing)] == [[pid]] * 2
+    assert usage.result(timeout=T)["content"]["pid"] == pid
     assert rc[0].pull("kept", block=True) == 42

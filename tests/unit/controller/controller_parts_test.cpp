@@ -540,6 +540,41 @@ TEST(PairRelay, AnEngineAnswersOnlyWhatItWasAskedAndOnlyOnce) {
   EXPECT_EQ(parents, (std::vector<std::string>{"q", "x"}));
 }
 
+TEST(PairRelay, AnEngineWithANewConnectionGetsUnansweredControlRequestsOnceMore) {
+  RelayBench bench(false);
+  bench.relay.engine_announced("e");
+  const auto ask = [&](const std::string& msg_id, const std::string& type) {
+    bench.from_client(
+        {.identities = {"e"},
+         .header = R"({"msg_id": ")" + msg_id + R"(", "msg_type": ")" + type + R"("})"});
+    bench.relay_requests();
+    return bench.at_engine();
+  };
+  ask("answered", "usage_request");
+  ask("never answered by anybody", "no_such_request");
+  const auto lost = ask("lost", "clear_request");
+  bench.engine.send(reply_of_engine(bench, "answered", "usage_reply"));
+  bench.relay_replies();
+  bench.engine = Socket(bench.context, SocketKind::router, {.identity = "e", .linger_ms = 0});
+  EXPECT_TRUE(test::eventually([&] {
+    bench.turn();
+    bench.relay.receive_replies(bench.now, bench.to_hub);
+    return !bench.relay.engines().has_peer("e");
+  }));
+  test::connect_to(bench.engine, bench.relay.engines().bind(test::loopback, 0).value_or(0));
+  std::optional<Frames> again;
+  EXPECT_TRUE(test::eventually([&] {
+    bench.turn();
+    bench.relay.receive_replies(bench.now, bench.to_hub);
+    bench.relay.flush(bench.now);
+    again = bench.engine.receive();
+    return again.has_value();
+  }));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(texts_of(*again), lost) << "byte for byte";
+  EXPECT_FALSE(bench.engine.receive());
+}
+
 TEST(PairRelay, AnEarlierControllersRequestsMayBeAnsweredWithItsKey) {
   RelayBench bench;
   bench.signer.refuse_before({});

@@ -64,6 +64,15 @@ class TestBroadcasts {
     return test::lines(
         step(LegUndeliverable{.original_msg_id = id, .engine_uuid = target(engine).uuid}));
   }
+  /// `<call> as one of <legs>` for each leg that this engine has not answered.
+  [[nodiscard]] Lines unanswered(int engine) const {
+    Lines out;
+    for (const auto& leg : machine_.unanswered_at(target(engine).uuid)) {
+      EXPECT_EQ(leg.target, target(engine));
+      out.push_back(leg.msg_id + " as one of " + std::to_string(leg.coalesced));
+    }
+    return out;
+  }
   [[nodiscard]] std::size_t open_calls() const { return machine_.open_calls(); }
   [[nodiscard]] std::size_t open_legs() const { return machine_.open_legs(); }
 
@@ -84,6 +93,20 @@ TEST(PlainBroadcast, EachTargetGetsALegAndEachReplyIsForwardedAsItComes) {
   EXPECT_EQ(calls.open_calls(), 1U);
   EXPECT_EQ(calls.reply("m", 0, "zero"), Lines{"forward from e0: zero"});
   EXPECT_EQ(calls.open_calls(), 0U);
+}
+
+TEST(PlainBroadcast, WhatAnEngineHasNotAnsweredIsToldInOrderAsItWasSent) {
+  TestBroadcasts calls(2);
+  calls.plain("first", {0, 1});
+  calls.coalescing("second", {0, 1, 7});
+  calls.plain("third", {0});
+  EXPECT_EQ(calls.unanswered(0),
+            (Lines{"first as one of 0", "second as one of 2", "third as one of 0"}));
+  calls.reply("first", 0, "done");
+  calls.reply("second", 0, "done");
+  EXPECT_EQ(calls.unanswered(0), Lines{"third as one of 0"});
+  EXPECT_EQ(calls.unanswered(1), (Lines{"first as one of 0", "second as one of 2"}));
+  EXPECT_EQ(calls.unanswered(5), Lines{});
 }
 
 TEST(PlainBroadcast, AnUnknownEngineFailsItsOwnLegOnly) {
