@@ -127,6 +127,7 @@ def test_waiting_for_too_many_engines(rc: ipp.Client) -> None:
         rc.wait_for_engines(1000, timeout=0.2)
 
 
+@pytest.mark.seeds(3)
 def test_a_new_engine_is_noticed_and_a_lost_one_too(own_cluster: Cluster) -> None:
     with ipp.Client(own_cluster.file, timeout=20) as rc:
         rc.wait_for_engines(ENGINES, timeout=START_SECONDS)

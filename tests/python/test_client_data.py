@@ -54,6 +54,7 @@ def test_scatter_flattens_single_items(rc: ipp.Client) -> None:
         view.scatter("x", [1, 2], dist="z")
 
 
+@pytest.mark.seeds(55)
 def test_queue_status(rc: ipp.Client) -> None:
     first, second = rc.ids
     slow = rc[first].apply_async(time.sleep, 1.0)
@@ -71,6 +72,7 @@ def test_queue_status(rc: ipp.Client) -> None:
         rc.queue_status(10_000)
 
 
+@pytest.mark.seeds(55)
 def test_result_status_of_own_and_of_others(cluster: Cluster, rc: ipp.Client) -> None:
     fast = rc[0].apply_async(lambda: {"a": b"x" * 5000})
     slow = rc[1].apply_async(time.sleep, 1.0)

@@ -1,0 +1,204 @@
+"""What the documents show of ipcontroller and ipengine that are started by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Home
+
+T = 20.0
+
+
+def wait_until(condition: Callable[[], object], what: Callable[[], str]) -> None:
+    """Wait until the condition is true, or fail and say what it was."""
+    end = time.monotonic() + T
+    while not condition():
+        assert time.monotonic() < end, what()
+        time.sleep(0.02)
+
+
+class ByHand(Home):
+    """A home in which somebody types commands into a shell."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.security = root / ".ipython" / "profile_default" / "security"
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def log(self) -> str:
+        """Everything that was printed."""
+        return (self.root / "log").read_text()
+
+    def type(self, line: str) -> subprocess.Popen[bytes]:
+        """Type a line into a shell of its own, which need not end."""
+        with (self.root / "log").open("ab") as output:
+            shell = subprocess.Popen(
+                ["bash", "-c", f"{line}\nwait"],
+                cwd=self.root,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.started.append(shell)
+        return shell
+
+    def wait_for_log(self, pattern: str) -> None:
+        """Wait until a line is printed."""
+        wait_until(
+            lambda: re.search(pattern, self.log, re.MULTILINE), lambda: f"{pattern} in\n{self.log}"
+        )
+
+    def wait_for_controller(self) -> dict[str, object]:
+        """Wait for the connection files and return the content of the engine's."""
+        files = [self.security / f"ipcontroller-{role}.json" for role in ("client", "engine")]
+        wait_until(lambda: all(file.exists() for file in files), lambda: self.log)
+        return json.loads(files[1].read_text())
+
+    def leave(self) -> None:
+        """End every process of this home."""
+        marker = f"HOME={self.root}\0".encode()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                if marker in (entry / "environ").read_bytes():
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except OSError:
+                continue
+        for shell in self.started:
+            shell.wait(T)
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path) -> Iterator[ByHand]:
+    made = ByHand(tmp_path / "home")
+    made.root.mkdir()
+    try:
+        yield made
+    finally:
+        made.leave()
+
+
+COUNT = """\
+import ipyfleet as ipp
+with ipp.Client() as rc:
+    rc.wait_for_engines({n}, timeout=20)
+    print(rc.ids, rc[:].apply_sync(lambda: "Hello, World"))
+    rc.shutdown(hub=True)
+"""
+
+
+@pytest.mark.seeds(6, 7, 8, 9, 10, 11, 12, 81, 83)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ipcontroller(by_hand: ByHand, number: signal.Signals) -> None:
+    shell = by_hand.type("exec ipcontroller")
+    info = by_hand.wait_for_controller()
+    assert info["interface"] == "tcp://127.0.0.1"
+    name = r"\[IPController(App)?\] "
+    files = re.escape(str(by_hand.security))
+    for line in (
+        rf"{name}Hub listening on tcp://127\.0\.0\.1:{info['registration']} for registration\.$",
+        rf"{name}Hub using DB backend: '?DictDB'?$",
+        rf"{name}hub::created hub$",
+        rf"{name}writing connection info to {files}/ipcontroller-client\.json$",
+        rf"{name}writing connection info to {files}/ipcontroller-engine\.json$",
+        rf"{name}task::using \S+ leastload Task scheduler$",
+    ):
+        by_hand.wait_for_log(line)
+    os.kill(shell.pid, number)
+    assert shell.wait(T) == 0
+    assert "Traceback" not in by_hand.log
+
+
+@pytest.mark.seeds(17, 19)
+@pytest.mark.parametrize(
+    ("scheme", "line"),
+    [
+        ("pure", r"task::using pure DEALER Task scheduler"),
+        *((each, rf"task::using \S+ {each} Task scheduler") for each in ("lru", "plainrandom")),
+        *((each, rf"task::using \S+ {each} Task scheduler") for each in ("twobin", "weighted")),
+    ],
+)
+def test_schemes(by_hand: ByHand, scheme: str, line: str) -> None:
+    by_hand.type(f"ipcontroller --scheme={scheme}")
+    by_hand.wait_for_log(line)
+
+
+@pytest.mark.seeds(78, 79, 80, 82)
+@pytest.mark.parametrize(
+    ("controller", "engine"),
+    [("ipcontroller &", "ipengine &"), ("(ipcontroller &)", "(ipengine &)")],
+)
+def test_in_the_background(by_hand: ByHand, controller: str, engine: str) -> None:
+    by_hand.type(controller)
+    by_hand.wait_for_controller()
+    by_hand.type(engine)
+    by_hand.type(engine)
+    shown = by_hand.python(COUNT.format(n=2))
+    assert shown == f"[0, 1] {['Hello, World'] * 2}\n"
+    for engine_id in (0, 1):
+        by_hand.wait_for_log(rf"registration::accepting registration {engine_id}:\S+$")
+        by_hand.wait_for_log(
+            rf"registration::finished registering engine {engine_id}:\S+ in \d+ ?ms$"
+        )
+
+
+@pytest.mark.seeds(74)
+def test_the_engine_is_first(by_hand: ByHand) -> None:
+    by_hand.type("ipengine &")
+    wait_until(lambda: (by_hand.root / "log").exists() and by_hand.log, lambda: "no word")
+    by_hand.type("ipcontroller &")
+    by_hand.wait_for_controller()
+    assert by_hand.python(COUNT.format(n=1)) == "[0] ['Hello, World']\n"
+
+
+@pytest.mark.seeds(84, 85, 86)
+def test_ports_and_addresses_by_hand(by_hand: ByHand) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    by_hand.type(f"ipcontroller --engine-port={port}")
+    assert by_hand.wait_for_controller()["registration"] == port
+    by_hand.type("ipengine --controller-ip=127.0.0.1 &")
+    by_hand.type(f"ipengine --controller-port={port} &")
+    by_hand.type(f"ipengine --controller-port={port} --controller-ip=localhost &")
+    assert by_hand.python(COUNT.format(n=3)) == f"[0, 1, 2] {['Hello, World'] * 3}\n"
+
+
+@pytest.mark.seeds(13)
+@pytest.mark.parametrize(
+    ("flag", "name"), [("--dictdb", "DictDB"), ("--sqlitedb", "SQLiteDB"), ("--nodb", "NoDB")]
+)
+def test_databases(by_hand: ByHand, flag: str, name: str) -> None:
+    by_hand.type(f"ipcontroller {flag}")
+    by_hand.wait_for_log(rf"Hub using DB backend: '?{name}'?$")
+
+
+@pytest.mark.seeds(14, 15, 33, 34)
+def test_one_process_and_one_file_for_each_role(by_hand: ByHand) -> None:
+    shell = by_hand.type("exec ipcontroller --usethreads")
+    engine = by_hand.wait_for_controller()
+    client = json.loads((by_hand.security / "ipcontroller-client.json").read_text())
+    assert sorted(path.name for path in by_hand.security.glob("*.json")) == [
+        "ipcontroller-client.json",
+        "ipcontroller-engine.json",
+    ]
+    common = {"ssh", "interface", "registration", "control", "mux", "task", "iopub", "broadcast"}
+    common |= {"key", "curve_serverkey", "location", "pack", "unpack", "signature_scheme"}
+    assert common | {"task_scheme", "notification"} <= set(client)
+    assert common | {"hb_ping", "hb_pong"} <= set(engine)
+    children = Path(f"/proc/{shell.pid}/task/{shell.pid}/children").read_text().split()
+    assert children == []
