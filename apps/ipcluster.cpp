@@ -2,9 +2,12 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
+#include "apps/completion.hpp"
+#include "apps/configuration.hpp"
 #include "ipyfleet/client.hpp"
 #include "launcher/ipcluster_cli.hpp"
 #include "launcher/ipcluster_commands.hpp"
@@ -34,14 +37,27 @@ ipf::RegisteredEngines ask_hub() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto parsed =
-      ipf::parse_ipcluster(std::vector<std::string>(argv + 1, argv + argc), IPF_VERSION);
+  if (const auto status = ipf::print_completion({argv + 1, argv + argc})) {
+    return *status;
+  }
+  auto configured = ipf::configure("ipcluster", {argv + 1, argv + argc},
+                                   [](const std::string& /*name*/) { return false; });
+  if (const int* const status = std::get_if<int>(&configured)) {
+    return *status;
+  }
+  auto& [arguments, controller_settings, engine_settings] = std::get<ipf::Configured>(configured);
+  auto parsed = ipf::parse_ipcluster(std::move(arguments), IPF_VERSION);
   if (const auto* const text = std::get_if<ipf::CommandLineExit>(&parsed)) {
     std::cout << text->out;
     std::cerr << text->err;
     return text->code;
   }
+  auto& command_line = std::get<ipf::CommandLine>(parsed);
+  if (auto* const start = std::get_if<ipf::StartCommand>(&command_line.command)) {
+    start->controller_settings = std::move(controller_settings);
+    start->engine_settings = std::move(engine_settings);
+  }
   const ipf::IpclusterServices services{
       .out = std::cout, .err = std::cerr, .make_registered = ask_hub};
-  return ipf::run_ipcluster(std::get<ipf::CommandLine>(parsed), services);
+  return ipf::run_ipcluster(command_line, services);
 }

@@ -5,9 +5,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <poll.h>
+#include <utility>
+#include <variant>
 
 #include <CLI/CLI.hpp>
 
+#include "apps/configuration.hpp"
 #include "apps/ipcontroller_options.hpp"
 #include "apps/options.hpp"
 #include "controller/controller.hpp"
@@ -66,7 +69,14 @@ int main(int argc, char** argv) {  // NOLINT(misc-const-correctness): as the sta
   app.set_version_flag("--version", IPF_VERSION);
   ipf::ControllerArguments arguments;
   ipf::declare_options(app, arguments);
-  if (const auto status = ipf::parse_command_line(app, argc, argv)) {
+  auto configured = ipf::configure(
+      "ipcontroller", {argv + 1, argv + argc},
+      [&app](const std::string& name) { return app.get_option_no_throw(name) != nullptr; });
+  if (const int* const status = std::get_if<int>(&configured)) {
+    return *status;
+  }
+  if (const auto status = ipf::parse_command_line(
+          app, std::move(std::get<ipf::Configured>(configured).arguments))) {
     return *status;
   }
   const auto options = ipf::resolve_options(arguments);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <unistd.h>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -14,6 +15,8 @@ void declare_options(CLI::App& app, ControllerArguments& to) {
   auto& options = to.controller;
   add_profile_options(app, to.profile);
   add_log_options(app, to.log);
+  add_config_options(app, to.config_file);
+  app.add_option("--work-dir", to.work_dir, "Working directory");
   app.add_option("--ip,--IPController.ip", to.ip,
                  "Address to listen on for clients and engines (default 127.0.0.1)");
   app.add_option("--client-ip,--IPController.client_ip", options.client_ip,
@@ -65,6 +68,7 @@ void declare_options(CLI::App& app, ControllerArguments& to) {
   declare_database_options(app, to);
   app.add_flag("--usethreads", to.use_threads,
                "Accepted for compatibility: schedulers are always threads");
+  take_last_values(app);
 }
 
 Result<ControllerOptions> resolve_options(ControllerArguments& from) {
@@ -74,6 +78,9 @@ Result<ControllerOptions> resolve_options(ControllerArguments& from) {
     return unexpected(paths.error());
   }
   options.paths = *paths;
+  if (!from.work_dir.empty() && chdir(from.work_dir.c_str()) != 0) {
+    return unexpected(ErrorCode::io, "cannot enter the directory " + from.work_dir);
+  }
   const auto scheme = parse_scheme(from.scheme);
   if (!scheme) {
     return unexpected(scheme.error());

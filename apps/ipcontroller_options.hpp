@@ -17,6 +17,8 @@ struct ControllerArguments {
   std::string ip{};
   std::string scheme{"leastload"};
   std::string keyfile{};
+  std::string work_dir{};
+  std::string config_file{};  ///< read before, by configure()
   bool use_threads{true};
   int broadcast_depth{1};
   int ping_ms{3000};

@@ -1,9 +1,11 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
+#include "apps/configuration.hpp"
 #include "engine/engine.hpp"
 #include "engine/engine_options.hpp"
 #ifdef IPF_EMBEDS_PYTHON
@@ -12,8 +14,30 @@
 
 extern "C" char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to us
 
+namespace {
+
+/// What the engine's own parser takes: IPEngine.*, and what it hands to IPython.
+bool engine_knows(const std::string& option) {
+  for (const char* other : {"--EngineFactory.", "--IPEngineApp.", "--MPI.", "--BaseParallelApp",
+                            "--BaseIPython", "--Application.", "--IPEngine.curve_", "--help-all",
+                            "--show-config", "--log-url", "--clean-logs"}) {
+    if (option.starts_with(other)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  ipf::engine::ProcessStart start{.arguments = {argv + 1, argv + argc}, .environment = {}};
+  auto configured = ipf::configure("ipengine", {argv + 1, argv + argc}, &engine_knows);
+  if (const int* const status = std::get_if<int>(&configured)) {
+    return *status;
+  }
+  ipf::engine::ProcessStart start{
+      .arguments = std::move(std::get<ipf::Configured>(configured).arguments), .environment = {}};
+  start.arguments.insert(start.arguments.begin(), "--no-config");  // for the engine of this nanny
   for (char* const* entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     start.environment.emplace_back(*entry);
   }

@@ -1,8 +1,10 @@
 #include "apps/options.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <unistd.h>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -29,9 +31,24 @@ void add_log_options(CLI::App& app, LogChoice& to) {
   app.add_flag("--log-to-file", to.to_file, "Log to a file in the profile's log directory, too");
 }
 
-std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv) {
+void add_config_options(CLI::App& app, std::string& ignored) {
+  app.add_option("--config", ignored,
+                 "One more configuration file (those of the profile are read anyway)");
+  app.add_flag("--no-config")->description("Read no configuration file");
+}
+
+void take_last_values(CLI::App& app) {
+  for (CLI::Option* const option : app.get_options()) {
+    if (option->get_expected_max() <= 1) {
+      option->take_last();
+    }
+  }
+}
+
+std::optional<int> parse_command_line(CLI::App& app, std::vector<std::string> arguments) {
   try {
-    app.parse(argc, argv);
+    std::ranges::reverse(arguments);  // as CLI11 wants it
+    app.parse(std::move(arguments));
     return std::nullopt;
   } catch (const CLI::Success& help) {
     return app.exit(help);

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/log.hpp"
 #include "core/profile.hpp"
@@ -30,9 +31,15 @@ void add_profile_options(CLI::App& app, ProfileOptions& to);
 /// --log-level, --debug, --quiet, --log-to-file.
 void add_log_options(CLI::App& app, LogChoice& to);
 
+/// --config and --no-config, which configure() has read before.
+void add_config_options(CLI::App& app, std::string& ignored);
+
+/// The last of several values counts: what stands in a file comes first.
+void take_last_values(CLI::App& app);
+
 /// Parses; a value is the exit status with which main() ends at once (help, version, wrong usage:
 /// one line on stderr).
-std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv);
+std::optional<int> parse_command_line(CLI::App& app, std::vector<std::string> arguments);
 
 /// The log as chosen; with to_file it also goes to `<profile>/log/<file_stem><-id>-<pid>.log`.
 Result<std::unique_ptr<Log>> open_log(const std::string& name,

@@ -50,6 +50,7 @@ struct Raw {
   std::string resources{};
   std::string restart{"never"};
   std::string memory_limit{};
+  std::string config_file{};  ///< read before, see apps/configuration.hpp
   bool debug{};
   bool quiet{};
 };
@@ -145,8 +146,16 @@ void add_options(CLI::App& app, Raw& raw) {
   app.add_flag("--debug", raw.debug, "Same as --log-level=debug");
   app.add_flag("--quiet", raw.quiet, "Same as --log-level=error");
   app.add_flag("--log-to-file", options.log_to_file, "Log to the profile's log directory as well");
+  app.add_option("--config", raw.config_file,
+                 "One more configuration file (the profile's ipengine_config.py is read anyway)");
+  app.add_flag("--no-config")->description("Read no configuration file");
   app.set_version_flag("--version", std::string(IPF_VERSION));
   app.footer(examples);
+  for (CLI::Option* const option : app.get_options()) {
+    if (option->get_expected_max() == 1) {
+      option->take_last();  // what stands in a file comes first
+    }
+  }
 }
 
 struct Trait {

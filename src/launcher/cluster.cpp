@@ -119,8 +119,10 @@ Result<void> Cluster::run() {
 Result<void> Cluster::prepare() {
   const ProfilePaths& paths = options_.paths;
   IPF_TRY(make_profile(paths));
-  LaunchOptions controller{
-      .paths = paths, .command = options_.controller_command, .args = options_.controller_args};
+  LaunchOptions controller{.paths = paths,
+                           .command = options_.controller_command,
+                           .args = options_.controller_args,
+                           .settings_json = options_.controller_settings};
   if (!options_.ip.empty()) {
     controller.args.push_back("--ip=" + options_.ip);
   }
@@ -134,7 +136,8 @@ Result<void> Cluster::prepare() {
                               .work_dir = {},
                               .set_id = set_id_,
                               .fork_server = options_.fork_server,
-                              .fork_server_args = options_.fork_server_args};
+                              .fork_server_args = options_.fork_server_args,
+                              .settings_json = options_.engine_settings};
   auto controller_launcher =
       make_launcher(LauncherRole::controller, options_.controller_launcher, std::move(controller));
   if (!controller_launcher) {

@@ -35,6 +35,8 @@ struct ClusterOptions {
   std::vector<std::string> engine_args{};
   bool fork_server{};  ///< see LaunchOptions
   std::vector<std::string> fork_server_args{};
+  std::string controller_settings{};  ///< see LaunchOptions::settings_json
+  std::string engine_settings{};
   std::string ip{};        ///< for the controller, also recorded in the cluster file
   std::string location{};  ///< likewise
   Duration delay{};        ///< pause between a ready controller and the start of the engines

@@ -120,6 +120,10 @@ void add_start(CLI::App& app, Raw& raw) {
       ->add_option("--engine-timeout", raw.start.engine_timeout_seconds,
                    "Seconds to wait for the engines' registration (default: 60)")
       ->check(CLI::Range(0.0, 86400.0));
+  start
+      ->add_option("--early-shutdown", raw.start.early_shutdown_seconds,
+                   "Seconds in which the end of all engines is a failed start (default: 30)")
+      ->check(CLI::Range(0.0, 86400.0));
   start->add_flag("--clean-logs", raw.start.clean_logs, "Remove old log files of this cluster");
   start->add_option("--work-dir", raw.start.work_dir, "Working directory of all processes");
   start->add_option("--controller-cmd", raw.controller_command,

@@ -30,9 +30,12 @@ struct StartCommand {
   std::string work_dir{};
   double delay_seconds{};
   double engine_timeout_seconds{60};
+  double early_shutdown_seconds{30};
   std::string restart{"on-failure"};
   std::string memory_limit{};
   std::string preload{};
+  std::string controller_settings{};  ///< JSON: see LaunchOptions::settings_json
+  std::string engine_settings{};
   std::string python{};  ///< of the engines, as ipengine --python
   bool no_fork{};
   bool daemonize{};

@@ -155,10 +155,13 @@ Result<ClusterOptions> cluster_options(const StartCommand& command, const Profil
       .controller_command = command_or_sibling(command.controller_command, "ipcontroller"),
       .controller_args = command.controller_args,
       .engine_command = command_or_sibling(command.engine_command, "ipengine"),
+      .controller_settings = command.controller_settings,
+      .engine_settings = command.engine_settings,
       .ip = command.ip,
       .location = command.location,
       .delay = from_seconds(command.delay_seconds),
       .engine_timeout = from_seconds(command.engine_timeout_seconds),
+      .early_shutdown = from_seconds(command.early_shutdown_seconds),
       .all_or_nothing = command.daemonize};
   if (command.engine_command.empty()) {  // another program may not know these options
     const auto kind = launcher_short_name(LauncherRole::engines, command.engine_launcher);

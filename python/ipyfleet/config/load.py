@@ -74,4 +74,16 @@ def load_config(name: str, profile_dir: str, log: Any = None) -> Config:
     merged = Config()
     for path in config_files(name, profile_dir):
         merged.merge(load_file(path))
+    if not merged:
+        return merged
+    from .translate import rename_old, unknown_traits
+
+    notes: list[str] = []
+    merged = rename_old(merged, notes)
+    unknown = unknown_traits(merged)
+    if unknown:
+        notes.append(f"nothing is known of {', '.join(unknown)}")
+    for note in notes:
+        if log is not None:
+            log.warning("%s", note)
     return merged
