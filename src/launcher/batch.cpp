@@ -285,6 +285,9 @@ void BatchLauncher::take_answer(const CommandOutcome& outcome) {
     return;
   }
   failed_queries_ = 0;
+  if (state_version() == 0) {
+    state_changed();  // restored, and known to its system
+  }
   for (const JobTask& task : *listed) {
     auto known = std::ranges::find(tasks_, task.number, &Task::number);
     if (known == tasks_.end()) {
@@ -452,6 +455,8 @@ LauncherState BatchLauncher::state() const {
   state["output_file"] = described.log_stem + (array_ ? "" : ".log");
   state["queue"] = settings_.queue;
   state["namespace"] = settings_.name_space;
+  state["delete_command"] = names_.remove;
+  state["signal_command"] = names_.signal;
   out.state_json = dump_state(state);
   out.engines = role_ == LauncherRole::controller
                     ? 0
@@ -470,6 +475,8 @@ Result<void> BatchLauncher::restore(const std::string& state_json) {
   state.read("batch_template", settings_.batch_template);
   state.read("queue", settings_.queue);
   state.read("namespace", settings_.name_space);
+  state.read("delete_command", names_.remove);
+  state.read("signal_command", names_.signal);
   if (job_id_.empty()) {
     return nothing_runs(class_name());
   }
@@ -552,7 +559,7 @@ Result<std::unique_ptr<Launcher>> make_batch_launcher_of(std::unique_ptr<BatchSy
           "'" + printable(*value) + "' must be one line: it stands in a batch script");
     }
   }
-  if (names.submit.empty() || names.remove.empty()) {
+  if (!options.restoring && (names.submit.empty() || names.remove.empty())) {
     return unexpected(ErrorCode::invalid_argument,
                       launcher_class_name(names.prefix, role) +
                           " needs the settings submit_command and delete_command");

@@ -12,6 +12,7 @@
 
 #include "core/process_info.hpp"
 #include "launcher/cluster_status.hpp"
+#include "launcher/remote_parts.hpp"
 
 namespace ipf {
 
@@ -35,6 +36,13 @@ std::string with_log_end(const std::string& text,
   const std::string end = last_lines(log, lines);
   return text + (end.empty() ? "; its log " + log.string() + " is empty"
                              : "; the end of its log " + log.string() + ":\n" + end);
+}
+
+/// Whether the user has told the controller where to listen.
+bool names_address(const std::vector<std::string>& args) {
+  return std::ranges::any_of(args, [](const std::string& arg) {
+    return arg.starts_with("--ip") || arg.find("engine_ip=") != std::string::npos;
+  });
 }
 
 std::filesystem::path first_file(const Launcher& launcher) {
@@ -66,8 +74,20 @@ Error running_already(const ProfilePaths& paths,
       break;
     }
   }
-  return {ErrorCode::unavailable, "the cluster is already running (pids " + pids + "), see " +
-                                      file + "; `ipcluster stop` stops it"};
+  const std::string where = pids.empty() ? record.engines_kind : "pids " + pids;
+  return {ErrorCode::unavailable, "the cluster is already running (" + where + "), see " + file +
+                                      "; `ipcluster stop` stops it"};
+}
+
+Result<void> refuse_running(const ProfilePaths& paths,
+                            const ClusterStatus& status,
+                            const ClusterRecord& record) {
+  constexpr Duration patience = seconds{10};
+  if (status.liveness == Liveness::stopped ||
+      (status.only_remote() && !RemoteParts(record).run(patience))) {
+    return {};
+  }
+  return unexpected(running_already(paths, status, record));
 }
 
 /// The unix time, as in ipyparallel; later when a start in the same second has used it, because the
@@ -88,10 +108,7 @@ std::string unused_set_id(const ProfilePaths& paths) {
 
 Result<void> check_not_running(const ProfilePaths& paths) {
   const Result<KnownCluster> known = find_cluster(paths);
-  if (known && known->status.liveness != Liveness::stopped) {
-    return unexpected(running_already(paths, known->status, known->record));
-  }
-  return {};
+  return known ? refuse_running(paths, known->status, known->record) : Result<void>{};
 }
 
 Cluster::Cluster(ClusterOptions options, ClusterHooks hooks, Log& log)
@@ -158,10 +175,7 @@ Result<void> Cluster::prepare() {
   pid_file_ = std::move(*pid_file);
   const Result<ClusterRecord> old = read_cluster_file(paths.cluster_file());
   if (old) {
-    const ClusterStatus status = inspect(*old);
-    if (status.liveness != Liveness::stopped) {
-      return unexpected(running_already(paths, status, *old));
-    }
+    IPF_TRY(refuse_running(paths, inspect(*old), *old));
     log_.info("Nothing of the cluster in " + paths.cluster_file().string() + " runs: replacing it");
   } else if (old.error().code != ErrorCode::not_found) {
     log_.warning(old.error().message + ": replacing it");
@@ -209,6 +223,12 @@ Result<void> Cluster::start_controller() {
 Result<void> Cluster::start_engines() {
   log_.info("Starting " + std::to_string(options_.engines) + " Engines with " +
             engines_->class_name());
+  const bool listens_here = options_.ip.empty() && !names_address(options_.controller_args);
+  if (runs_elsewhere(engines_->state().kind) && listens_here) {
+    log_.warning(
+        "The controller listens on this machine only (--ip); engines on other hosts need "
+        "an address they can reach, e.g. --ip=*");
+  }
   engines_started_ = steady_now();
   const Result<void> started = engines_->start(options_.engines);
   IPF_TRY(write_file());  // also when some could not start: others may run

@@ -1,5 +1,7 @@
 #include "launcher/cluster_file.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <fcntl.h>
 #include <fstream>
@@ -98,9 +100,10 @@ json to_json(const ClusterRecord& record) {
 LauncherState read_state(std::string kind, const json& state, const json& start_ticks) {
   LauncherState out{
       .kind = std::move(kind), .state_json = dump(state), .engines = 0, .processes = {}};
+  const bool elsewhere = runs_elsewhere(out.kind);  // a pid there means nothing here
   const auto add = [&](const json& holder) {
     const int pid = integer_at(holder, "pid");
-    if (pid <= 0) {
+    if (pid <= 0 || elsewhere) {
       return;
     }
     const auto& known = holder.contains("start") ? holder : start_ticks;
@@ -157,7 +160,9 @@ ClusterRecord from_json(const json& in) {
   return out;
 }
 
-Result<void> write_private(const std::filesystem::path& file, const std::string& text) {
+}  // namespace
+
+Result<void> write_private_file(const std::filesystem::path& file, const std::string& text) {
   const std::string temporary = file.string() + "." + random_hex(4);
   const auto failed = [&temporary](const char* what) {
     const int error = errno;
@@ -182,7 +187,11 @@ Result<void> write_private(const std::filesystem::path& file, const std::string&
   return {};
 }
 
-}  // namespace
+bool runs_elsewhere(std::string_view kind) {
+  constexpr std::array kinds{"batch", "htcondor", "lsf",      "pbs",   "sge",
+                             "slurm", "ssh",      "sshproxy", "winhpc"};
+  return std::ranges::find(kinds, kind) != kinds.end();
+}
 
 MachineId this_machine() {
   MachineId out{.host = host_name()};
@@ -194,7 +203,7 @@ MachineId this_machine() {
 }
 
 Result<void> write_cluster_file(const std::filesystem::path& file, const ClusterRecord& record) {
-  return write_private(file, dump(to_json(record)));
+  return write_private_file(file, dump(to_json(record)));
 }
 
 Result<ClusterRecord> read_cluster_file(const std::filesystem::path& file) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 #include <vector>
 
@@ -29,6 +30,9 @@ struct MachineId {
 };
 
 MachineId this_machine();
+
+/// True for launchers whose programs are no processes of this machine: batch systems and ssh.
+bool runs_elsewhere(std::string_view kind);
 
 /// State of a launcher as it stands in the file: the backend's name and its own JSON object.
 struct LauncherState {
@@ -60,7 +64,10 @@ struct ClusterRecord {
   bool operator==(const ClusterRecord&) const = default;
 };
 
-/// Replaces the file atomically; mode 0600 from the start.
+/// Replaces a file atomically; mode 0600 from the start.
+Result<void> write_private_file(const std::filesystem::path& file, const std::string& text);
+
+/// Likewise.
 Result<void> write_cluster_file(const std::filesystem::path& file, const ClusterRecord& record);
 
 /// Fails with not_found when there is no file, malformed when it is not a cluster file.

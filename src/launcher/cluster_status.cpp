@@ -88,7 +88,12 @@ ClusterStatus inspect(const ClusterRecord& record) {
   if (record.ipcluster && record.ipcluster->start_ticks != 0 && runs(*record.ipcluster)) {
     out.ipcluster = record.ipcluster;
   }
-  out.liveness = out.all().empty() ? Liveness::stopped : Liveness::running;
+  out.remote_controller =
+      runs_elsewhere(record.controller.kind) && !record.controller.state_json.empty();
+  for (const auto& [id, set] : record.engine_sets) {
+    out.remote_engines += runs_elsewhere(set.kind) ? set.engines : 0;
+  }
+  out.liveness = out.all().empty() && !out.only_remote() ? Liveness::stopped : Liveness::running;
   return out;
 }
 

@@ -24,6 +24,13 @@ struct ClusterStatus {
   std::optional<ProcessId> ipcluster{};
   std::vector<ProcessId> controller{};
   std::vector<ProcessId> engines{};
+  /// What batch systems and other hosts were given, as the file says; whether it runs is not known
+  /// without asking them (RemoteParts), so it counts as running.
+  bool remote_controller{};
+  int remote_engines{};
+  [[nodiscard]] bool only_remote() const {
+    return all().empty() && (remote_controller || remote_engines > 0);
+  }
   /// ipcluster, controller and engines in one list.
   [[nodiscard]] std::vector<ProcessId> all() const;
 };

@@ -93,9 +93,11 @@ void add_start(CLI::App& app, Raw& raw) {
   CLI::App* const start = app.add_subcommand("start", "Start a controller and engines");
   start->add_option("-n,--n", raw.start.engines, "Number of engines (default: number of CPUs)")
       ->check(CLI::Range(0, engines_max));
-  start->add_option("--engines", raw.start.engine_launcher, "How engines are started (local)");
+  start->add_option("--engines", raw.start.engine_launcher,
+                    "How engines are started: local, mpi, ssh, sshproxy, slurm, sge, pbs, lsf, "
+                    "htcondor, winhpc or batch (local)");
   start->add_option("--controller", raw.start.controller_launcher,
-                    "How the controller is started (local)");
+                    "How the controller is started, likewise (local)");
   start
       ->add_option("--restart", raw.start.restart,
                    "on-failure: a crashed engine is started again under its id; or never "
@@ -129,6 +131,10 @@ void add_start(CLI::App& app, Raw& raw) {
   start->add_option("--controller-cmd", raw.controller_command,
                     "Command instead of ipcontroller, split into words as by a shell");
   start->add_option("--engine-cmd", raw.engine_command, "Command instead of ipengine, likewise");
+  start->add_option("--engine-settings", raw.start.engine_settings,
+                    "JSON object of the engine launcher's settings, e.g. {\"queue\": \"long\"}");
+  start->add_option("--controller-settings", raw.start.controller_settings,
+                    "The same for the controller's launcher");
   add_base_options(*start, raw);
   start->footer(start_help);
 }

@@ -347,8 +347,8 @@ void Commands::list_cluster(const ProfilePaths& paths) const {
     return;
   }
   const auto& [record, status] = *known;
-  std::string running = status.controller.empty() ? "False" : "True";
-  int engines = static_cast<int>(status.engines.size());
+  std::string running = status.controller.empty() && !status.remote_controller ? "False" : "True";
+  int engines = static_cast<int>(status.engines.size()) + status.remote_engines;
   if (status.liveness == Liveness::elsewhere) {
     running = "on " + printable(record.machine->host);
     engines = 0;

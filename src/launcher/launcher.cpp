@@ -11,6 +11,7 @@
 #include "launcher/batch.hpp"
 #include "launcher/local.hpp"
 #include "launcher/mpi.hpp"
+#include "launcher/ssh.hpp"
 
 namespace ipf {
 
@@ -34,6 +35,8 @@ constexpr std::array backends{
     Backend{"pbs", {}, true, &make_batch_launcher<&make_pbs>},
     Backend{"sge", {}, true, &make_batch_launcher<&make_sge>},
     Backend{"slurm", {}, true, &make_batch_launcher<&make_slurm>},
+    Backend{"ssh", {}, true, &make_ssh_launcher},
+    Backend{"sshproxy", {}, false, &make_ssh_proxy_launcher},
     Backend{"winhpc", "windowshpc", true, &make_batch_launcher<&make_windows_hpc>},
 };
 
@@ -113,6 +116,7 @@ Result<std::unique_ptr<Launcher>> restore_launcher(LauncherRole role,
           id != state.end() && id->is_string() ? id->get<std::string>() : std::string{};
     }
   }
+  options.restoring = true;
   Made out = make_launcher(role, name, std::move(options));
   if (out) {
     IPF_TRY((*out)->restore(state_json));

@@ -37,6 +37,7 @@ struct LaunchOptions {
   /// "mpi_args", "environment", ...). A name the launcher does not know, or a value of the wrong
   /// type, is an Error that lists the known ones; empty means none.
   std::string settings_json{};
+  bool restoring{};  ///< restore() follows: what only start() needs may be missing
 };
 
 /// One started program has ended, or could not be started.

@@ -91,6 +91,12 @@ void LauncherSettings::read(const char* name, json& out) {
   }
 }
 
+void LauncherSettings::read_any(const char* name, json& out) {
+  if (const json* value = find(name); value != nullptr) {
+    out = *value;
+  }
+}
+
 void LauncherSettings::read_scalar(const char* name, std::string& out) {
   if (const json* value = find(name); value != nullptr) {
     if (value->is_number()) {

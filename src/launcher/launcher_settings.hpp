@@ -26,6 +26,7 @@ class LauncherSettings {
   void read(const char* name, double& out);
   void read(const char* name, std::vector<std::string>& out);
   void read(const char* name, nlohmann::json& out);  ///< an object
+  void read_any(const char* name, nlohmann::json& out);
   /// A text, or a number that becomes one: a time limit may be 30 or "0:30:00".
   void read_scalar(const char* name, std::string& out);
 

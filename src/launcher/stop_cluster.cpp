@@ -12,6 +12,7 @@
 #include "launcher/connection_files.hpp"
 #include "launcher/pid_file.hpp"
 #include "launcher/process.hpp"
+#include "launcher/remote_parts.hpp"
 
 namespace ipf {
 
@@ -20,6 +21,7 @@ namespace {
 // A little more than the grace that ipcluster itself gives its children.
 constexpr Duration grace = std::chrono::milliseconds{5500};
 constexpr Duration kill_wait = std::chrono::seconds{2};
+constexpr Duration remote_grace = std::chrono::seconds{40};  // what a batch system may take
 
 /// What still runs of those whose pids are recorded, and of what they started in their groups.
 std::vector<pid_t> left_in_groups(const ClusterRecord& record) {
@@ -52,7 +54,8 @@ Result<void> end_processes(const KnownCluster& known, int signal, Log& log) {
   Duration patience = grace;
   if (known.status.ipcluster && signal != SIGKILL) {
     signal_process(*known.status.ipcluster, signal);
-    if (wait_until_gone({*known.status.ipcluster}, grace).empty()) {
+    const bool remote = known.status.remote_controller || known.status.remote_engines > 0;
+    if (wait_until_gone({*known.status.ipcluster}, remote ? remote_grace : grace).empty()) {
       left = wait_until_gone(left, Duration{0});  // something only if ipcluster was killed
     } else {
       patience = kill_wait;  // ipcluster hangs: its children have had their grace
@@ -109,6 +112,12 @@ Result<bool> stop_cluster(const ProfilePaths& paths, int signal, Log& log) {
     if (const auto late = find_cluster(paths); late && late->status.liveness == Liveness::running) {
       // ipcluster was killed while it started more than the file said before.
       IPF_TRY(end_processes(*late, SIGKILL, log));
+      if (!RemoteParts(late->record).stop(remote_grace, log)) {
+        return unexpected(ErrorCode::timed_out,
+                          "not everything that runs in a batch system or on other hosts has ended, "
+                          "see " +
+                              paths.cluster_file().string());
+      }
     }
   }
   remove_files(paths, known->record);
