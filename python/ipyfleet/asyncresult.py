@@ -142,6 +142,8 @@ class AsyncResult(ControlledResult):
         TaskAborted
             If the call was aborted; a `TaskCancelled` if `cancel` did it.
         """
+        if return_when is None and self.single_result and type(self) is AsyncResult:
+            return self._get_single(timeout, return_exceptions)
         if return_when == FIRST_COMPLETED:
             warnings.warn("get waits for all results; FIRST_COMPLETED has no effect", stacklevel=2)
         if return_when == FIRST_EXCEPTION and not self.ready():
@@ -163,6 +165,22 @@ class AsyncResult(ControlledResult):
             for index in range(len(self.requests)):
                 self._release(index)
         return whole
+
+    def _get_single(self, timeout: Seconds | None, return_exceptions: bool | None) -> Any:
+        """Do as `get` for a single call, of which there may be very many."""
+        request = self.requests[0]
+        if not self._ready:
+            if not request.wait(timeout):
+                raise error.TimeoutError("Result not ready.")
+            self._ready = True
+        value = self._value(0)
+        if return_exceptions is None:
+            return_exceptions = self._return_exceptions
+        if request.status != "ok" and not return_exceptions:
+            raise value
+        if not self.keep_results:
+            self._release(0)
+        return value
 
     def result(self, timeout: Seconds | None = None) -> Any:
         """As `get`."""

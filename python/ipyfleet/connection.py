@@ -158,6 +158,8 @@ class Connection:
         engines = self.engines()
         if not engines:
             raise error.NoEnginesRegistered("there are no engines")
+        if type(targets) is int and targets in engines:  # by far the most frequent
+            return [engines[targets]], [targets]
         ids = list(engines)
         chosen: list[Any]
         if targets is None or (isinstance(targets, str) and targets.lower() == "all"):

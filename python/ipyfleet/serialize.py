@@ -405,7 +405,14 @@ def deserialize_object(
     tuple
         The object, and the buffers that were not used.
     """
-    reader = _Reader(list(buffers))
+    found = list(buffers)
+    if len(found) == 1:
+        # Nearly all results of short calls: a scalar, with nothing to put back in.
+        single = loads(found[0])
+        if type(single) in _SCALARS:
+            return single, []
+        return _Reader(found, 1).finish_object(single, g), []
+    reader = _Reader(found)
     obj = reader.read_object(g)
     return obj, list(reader.buffers[reader.position :])
 

@@ -87,7 +87,7 @@ CALLS: dict[str, Callable[[Cluster, ipp.Client], Any]] = {
     "purge": lambda cluster, rc: rc.purge_everything(),
     "push": lambda cluster, rc: rc[:].push({"x": 5}, block=True),
     "execute": lambda cluster, rc: rc[0].execute("1", block=True),
-    "abort": lambda cluster, rc: rc.abort([], block=True),
+    "abort": lambda cluster, rc: rc.abort(rc[1].apply_async(nap, 0), block=True),
     "cancel": lambda cluster, rc: rc[0].apply_async(nap, 0.1).cancel(),
 }
 
