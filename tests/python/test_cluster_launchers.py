@@ -15,6 +15,7 @@ from typing import Any
 import ipyfleet as ipp
 import pytest
 from cluster_traces import Traces
+from conftest import run_example
 from ipyfleet.cluster import launcher, launchers, native, registry
 
 peer: Any = pytest.importorskip("ipyparallel.cluster.launcher")
@@ -203,3 +204,9 @@ def test_ipyparallel_finds_all_our_launchers(role: str) -> None:
         ours: Any = registry.find(role, name)  # type: ignore[arg-type]
         assert {*ours.class_traits(config=True)} - {"fork"} <= {*cls.class_traits(config=True)}
     assert issubclass(found["ipyfleet"], peer.BaseLauncher)
+
+
+def test_the_example(tmp_path: Path) -> None:
+    done = run_example("own_launcher.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "engines: [0, 1]\nnumbers: [0, 1]\n"
