@@ -54,7 +54,7 @@ ROWS: dict[int, Row] = {
     15: Row("controller", "ipcontroller-engine.json is what an engine needs"),
     16: Row("controller", "leastload: the engine with the fewest tasks, by default", False),
     17: Row("controller", "lru, plainrandom, twobin, weighted"),
-    18: Row("controller", "c.TaskScheduler.scheme_name = 'leastload'", False),
+    18: Row("controller", "c.TaskScheduler.scheme_name = 'leastload'"),
     19: Row("controller", "$ ipcontroller --scheme=pure"),
     20: Row("cluster", "$ ipcluster start"),
     21: Row("cluster", "Starting ipcluster with [daemon=False]"),

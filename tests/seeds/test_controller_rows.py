@@ -137,6 +137,17 @@ def test_schemes(by_hand: ByHand, scheme: str, line: str) -> None:
     by_hand.wait_for_log(line)
 
 
+@pytest.mark.seeds(18)
+@pytest.mark.parametrize("scheme", ["leastload", "twobin"])
+def test_the_scheme_in_the_configuration(by_hand: ByHand, scheme: str) -> None:
+    """The second one shows that the file is read: the first is the default."""
+    profile = by_hand.security.parent
+    profile.mkdir(parents=True)
+    (profile / "ipcontroller_config.py").write_text(f"c.TaskScheduler.scheme_name = '{scheme}'\n")
+    by_hand.type("ipcontroller")
+    by_hand.wait_for_log(rf"task::using \S+ {scheme} Task scheduler$")
+
+
 @pytest.mark.seeds(78, 79, 80, 82)
 @pytest.mark.parametrize(
     ("controller", "engine"),
