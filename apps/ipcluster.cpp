@@ -54,8 +54,17 @@ int main(int argc, char** argv) {
   }
   auto& command_line = std::get<ipf::CommandLine>(parsed);
   if (auto* const start = std::get_if<ipf::StartCommand>(&command_line.command)) {
-    start->controller_settings = std::move(controller_settings);
-    start->engine_settings = std::move(engine_settings);
+    // What is given as JSON on the command line beats the files and traits.
+    if (start->controller_settings.empty()) {
+      start->controller_settings = std::move(controller_settings);
+    }
+    if (start->engine_settings.empty()) {
+      start->engine_settings = std::move(engine_settings);
+    }
+  } else if (auto* const added = std::get_if<ipf::EnginesCommand>(&command_line.command)) {
+    if (added->start.engine_settings.empty()) {
+      added->start.engine_settings = std::move(engine_settings);
+    }
   }
   const ipf::IpclusterServices services{
       .out = std::cout, .err = std::cerr, .make_registered = ask_hub};

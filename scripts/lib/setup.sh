@@ -58,6 +58,10 @@ ipf_install_packages() {
   [ "${#missing[@]}" -gt 0 ] || return 0
   ipf_must "apt-get update" \
     ipf_as_root DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null
+  # Otherwise Grid Engine's packages set up a site of their own and ask where.
+  if [[ " ${missing[*]} " == *" gridengine-"* ]]; then
+    echo "gridengine-master shared/gridengineconfig boolean false" | ipf_as_root debconf-set-selections
+  fi
   ipf_must "apt-get install ${missing[*]}" \
     ipf_as_root DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
     -o Dpkg::Use-Pty=0 install "${missing[@]}" </dev/null >/dev/null

@@ -90,8 +90,8 @@ Result<void> refuse_running(const ProfilePaths& paths,
   return unexpected(running_already(paths, status, record));
 }
 
-/// The unix time, as in ipyparallel; later when a start in the same second has used it, because the
-/// engines' logs are named after it and their end tells what is registered.
+}  // namespace
+
 std::string unused_set_id(const ProfilePaths& paths) {
   std::int64_t id = wall_now().microseconds / 1'000'000;
   std::error_code failure;
@@ -103,8 +103,6 @@ std::string unused_set_id(const ProfilePaths& paths) {
   }
   return std::to_string(id);
 }
-
-}  // namespace
 
 Result<void> check_not_running(const ProfilePaths& paths) {
   const Result<KnownCluster> known = find_cluster(paths);
@@ -473,6 +471,16 @@ Result<void> Cluster::write_file() const {
                        .engines_kind = engines_->state().kind};
   if (LauncherState set = engines_->state(); !set.state_json.empty()) {
     record.engine_sets.emplace(set_id_, std::move(set));
+  }
+  // Sets that `ipcluster engines` has added stay in the file.
+  if (const auto old = read_cluster_file(options_.paths.cluster_file());
+      old && old->ipcluster && old->ipcluster->pid == getpid() &&
+      old->engines_kind == record.engines_kind) {
+    for (const auto& [id, set] : old->engine_sets) {
+      if (id != set_id_) {
+        record.engine_sets.emplace(id, set);
+      }
+    }
   }
   record.ipcluster = ProcessId{getpid(), process_start_ticks(getpid())};
   record.machine = this_machine();

@@ -55,6 +55,10 @@ struct ClusterHooks {
   std::function<void()> on_ready{};
 };
 
+/// The unix time, as in ipyparallel; later when a start in the same second has used it, because the
+/// engines' logs are named after it and their end tells what is registered.
+std::string unused_set_id(const ProfilePaths& paths);
+
 /// Fails with `unavailable` when a cluster with these paths runs, or may run on another machine.
 Result<void> check_not_running(const ProfilePaths& paths);
 

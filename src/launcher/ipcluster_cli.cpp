@@ -18,7 +18,7 @@ namespace ipf {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> subcommands{"start", "stop", "list"};
+constexpr std::array<std::string_view, 5> subcommands{"start", "engines", "stop", "list", "clean"};
 constexpr int engines_max = 100'000;
 
 constexpr const char* main_help = R"(Examples:
@@ -28,6 +28,8 @@ constexpr const char* main_help = R"(Examples:
   ipcluster start --profile=big -- --scheme=lru     arguments after -- go to the controller
   ipcluster list                           show the clusters of all profiles
   ipcluster stop                           stop the cluster of the default profile
+  ipcluster engines -n 2                   two more engines for the running cluster
+  ipcluster clean                          remove files and logs of a cluster that has ended
 
 Exit codes:
   0   success                        10  start: the cluster is already running
@@ -45,6 +47,26 @@ With --daemonize the command returns 0 when all engines are registered, else eve
 again and the reason is shown.
 
 Exit codes: 0 success, 1 failed, 2 wrong command line, 10 already running)";
+
+constexpr const char* engines_help = R"(Examples:
+  ipcluster engines -n 2                   two more engines for the cluster of the default profile
+  ipcluster engines -n 8 --engines=slurm --daemonize
+
+The controller may run already, or be started soon: engines wait for its connection file. In the
+foreground Ctrl-C stops these engines alone. `ipcluster stop` ends them with the cluster.
+
+Exit codes: 0 success, 1 failed, 2 wrong command line)";
+
+constexpr const char* clean_help =
+    R"(Removes the cluster file, the connection files, the pid file and the logs of a cluster that does not
+run any more.
+
+Examples:
+  ipcluster clean                          the cluster of the default profile without an id
+  ipcluster clean --all                    all clusters of the profile
+  ipcluster clean --force                  stop it first, if it runs
+
+Exit codes: 0 cleaned (or nothing was there), 1 it runs or could not be removed, 2 wrong command line)";
 
 constexpr const char* stop_help = R"(Examples:
   ipcluster stop                           the cluster of the default profile
@@ -64,6 +86,7 @@ struct Raw {
   ProfileOptions profile{};
   StartCommand start{};
   StopCommand stop{};
+  CleanCommand clean{};
   std::string controller_command{};
   std::string engine_command{};
   std::string signal{"TERM"};
@@ -89,29 +112,36 @@ void add_base_options(CLI::App& app, Raw& raw) {
   app.add_flag("--quiet", raw.quiet, "Same as --log-level=error");
 }
 
+/// What `start` and `engines` have in common.
+void add_engine_options(CLI::App& app, Raw& raw) {
+  app.add_option("-n,--n", raw.start.engines, "Number of engines (default: number of CPUs)")
+      ->check(CLI::Range(0, engines_max));
+  app.add_option("--engines", raw.start.engine_launcher,
+                 "How engines are started: local, mpi, ssh, sshproxy, slurm, sge, pbs, lsf, "
+                 "htcondor, winhpc or batch (local)");
+  app.add_option("--restart", raw.start.restart,
+                 "on-failure: a crashed engine is started again under its id; or never "
+                 "(on-failure)")
+      ->check(CLI::IsMember({"never", "on-failure"}));
+  app.add_option("--memory-limit", raw.start.memory_limit,
+                 "Memory of an engine and what it starts, e.g. 4G");
+  app.add_option("--preload", raw.start.preload,
+                 "Packages that all engines are to find imported, e.g. numpy,pandas");
+  app.add_option("--python", raw.start.python,
+                 "Python of the engines, or the directory of its environment");
+  app.add_flag("--no-fork", raw.start.no_fork,
+               "Start each engine from scratch, not as a fork of one process");
+  app.add_flag("--daemonize", raw.start.daemonize, "Run in the background");
+  app.add_option("--engine-cmd", raw.engine_command, "Command instead of ipengine, likewise");
+  app.add_option("--engine-settings", raw.start.engine_settings,
+                 "JSON object of the engine launcher's settings, e.g. {\"queue\": \"long\"}");
+}
+
 void add_start(CLI::App& app, Raw& raw) {
   CLI::App* const start = app.add_subcommand("start", "Start a controller and engines");
-  start->add_option("-n,--n", raw.start.engines, "Number of engines (default: number of CPUs)")
-      ->check(CLI::Range(0, engines_max));
-  start->add_option("--engines", raw.start.engine_launcher,
-                    "How engines are started: local, mpi, ssh, sshproxy, slurm, sge, pbs, lsf, "
-                    "htcondor, winhpc or batch (local)");
+  add_engine_options(*start, raw);
   start->add_option("--controller", raw.start.controller_launcher,
                     "How the controller is started, likewise (local)");
-  start
-      ->add_option("--restart", raw.start.restart,
-                   "on-failure: a crashed engine is started again under its id; or never "
-                   "(on-failure)")
-      ->check(CLI::IsMember({"never", "on-failure"}));
-  start->add_option("--memory-limit", raw.start.memory_limit,
-                    "Memory of an engine and what it starts, e.g. 4G");
-  start->add_option("--preload", raw.start.preload,
-                    "Packages that all engines are to find imported, e.g. numpy,pandas");
-  start->add_option("--python", raw.start.python,
-                    "Python of the engines, or the directory of its environment");
-  start->add_flag("--no-fork", raw.start.no_fork,
-                  "Start each engine from scratch, not as a fork of one process");
-  start->add_flag("--daemonize", raw.start.daemonize, "Run in the background");
   start->add_option("--ip", raw.start.ip, "Address the controller listens on, e.g. 0.0.0.0 or *");
   start->add_option("--location", raw.start.location, "Host name or address of the controller");
   start
@@ -130,13 +160,25 @@ void add_start(CLI::App& app, Raw& raw) {
   start->add_option("--work-dir", raw.start.work_dir, "Working directory of all processes");
   start->add_option("--controller-cmd", raw.controller_command,
                     "Command instead of ipcontroller, split into words as by a shell");
-  start->add_option("--engine-cmd", raw.engine_command, "Command instead of ipengine, likewise");
-  start->add_option("--engine-settings", raw.start.engine_settings,
-                    "JSON object of the engine launcher's settings, e.g. {\"queue\": \"long\"}");
   start->add_option("--controller-settings", raw.start.controller_settings,
                     "The same for the controller's launcher");
   add_base_options(*start, raw);
   start->footer(start_help);
+}
+
+void add_engines(CLI::App& app, Raw& raw) {
+  CLI::App* const engines = app.add_subcommand("engines", "Add engines to a running cluster");
+  add_engine_options(*engines, raw);
+  add_base_options(*engines, raw);
+  engines->footer(engines_help);
+}
+
+void add_clean(CLI::App& app, Raw& raw) {
+  CLI::App* const clean = app.add_subcommand("clean", "Remove what ended clusters have left");
+  clean->add_flag("--all", raw.clean.all, "All clusters of the profile");
+  clean->add_flag("--force", raw.clean.force, "Stop a cluster that runs first");
+  add_base_options(*clean, raw);
+  clean->footer(clean_help);
 }
 
 void add_stop(CLI::App& app, Raw& raw) {
@@ -178,6 +220,10 @@ void normalize(std::vector<std::string>& args) {
   }
 }
 
+bool gives_engine_count(const CLI::App& used) {
+  return (used.get_name() == "start" || used.get_name() == "engines") && used.count("-n") > 0;
+}
+
 CommandLineExit usage_error(const std::string& message) {
   return {.code = exit_usage,
           .out = {},
@@ -194,6 +240,10 @@ Result<CommandLine> checked(Raw raw, const std::string& name, bool has_engine_co
   out.log_level = raw.debug ? LogLevel::debug : raw.quiet ? LogLevel::error : *level;
   if (name == "list") {
     out.command = ListCommand{.json = !raw.output.empty() && std::tolower(raw.output[0]) == 'j'};
+    return out;
+  }
+  if (name == "clean") {
+    out.command = raw.clean;
     return out;
   }
   if (name == "stop") {
@@ -218,7 +268,11 @@ Result<CommandLine> checked(Raw raw, const std::string& name, bool has_engine_co
   }
   raw.start.controller_command = std::move(*controller);
   raw.start.engine_command = std::move(*engine);
-  out.command = raw.start;
+  if (name == "engines") {
+    out.command = EnginesCommand{.start = raw.start};
+  } else {
+    out.command = raw.start;
+  }
   return out;
 }
 
@@ -233,12 +287,14 @@ std::variant<CommandLine, CommandLineExit> parse_ipcluster(std::vector<std::stri
     args.erase(separator, args.end());
   }
   normalize(args);
-  CLI::App app("Start, stop and list IPython clusters", "ipcluster");
+  CLI::App app("Start, extend, stop, list and clean IPython clusters", "ipcluster");
   app.set_version_flag("--version", std::string{version});
   app.require_subcommand(1);
   app.footer(main_help);
   app.option_defaults()->take_last();  // a script may add an option to a fixed command line
   add_start(app, raw);
+  add_engines(app, raw);
+  add_clean(app, raw);
   add_stop(app, raw);
   add_list(app, raw);
   if (args.empty()) {
@@ -256,7 +312,7 @@ std::variant<CommandLine, CommandLineExit> parse_ipcluster(std::vector<std::stri
     return CommandLineExit{.code = 0, .out = text.str(), .err = {}};
   }
   const CLI::App* const used = app.get_subcommands().front();
-  const bool has_engine_count = used->get_name() == "start" && used->count("-n") > 0;
+  const bool has_engine_count = gives_engine_count(*used);
   if (used->get_name() != "start" && !raw.start.controller_args.empty()) {
     return usage_error("arguments after -- belong to `ipcluster start`");
   }

@@ -42,6 +42,16 @@ struct StartCommand {
   bool clean_logs{};
 };
 
+/// Engines for a controller that runs; the options about engines count.
+struct EnginesCommand {
+  StartCommand start{};
+};
+
+struct CleanCommand {
+  bool all{};    ///< every cluster of the profile
+  bool force{};  ///< a cluster that runs is stopped first
+};
+
 struct StopCommand {
   std::vector<std::string> cluster_ids{};  ///< empty: the one of --cluster-id
   bool all{};
@@ -53,7 +63,7 @@ struct ListCommand {
 };
 
 struct CommandLine {
-  std::variant<StartCommand, StopCommand, ListCommand> command{};
+  std::variant<StartCommand, EnginesCommand, StopCommand, ListCommand, CleanCommand> command{};
   ProfileOptions profile{};
   LogLevel log_level{LogLevel::info};
 };

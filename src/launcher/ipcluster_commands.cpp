@@ -16,7 +16,9 @@
 #include <vector>
 
 #include "core/text.hpp"
+#include "launcher/added_engines.hpp"
 #include "launcher/cluster_status.hpp"
+#include "launcher/connection_files.hpp"
 #include "launcher/daemonize.hpp"
 #include "launcher/stop_cluster.hpp"
 #include "net/log_spdlog.hpp"
@@ -104,6 +106,8 @@ class Commands {
         services_(services) {}
 
   int operator()(const StartCommand& command);
+  int operator()(const EnginesCommand& command);
+  int operator()(const CleanCommand& command);
   int operator()(const StopCommand& command);
   int operator()(const ListCommand& command);
 
@@ -111,6 +115,8 @@ class Commands {
   int fail(const Error& error) const;
   Result<std::unique_ptr<Log>> log(const char* name) const;
   int run_cluster(ClusterOptions options, StartReport* report);
+  int run_engines(ClusterOptions options, StartReport* report);
+  int clean_cluster(const ProfilePaths& paths, bool force, Log& log) const;
   [[nodiscard]] std::vector<std::filesystem::path> listed_profiles() const;
   void list_cluster(const ProfilePaths& paths) const;
   [[nodiscard]] std::string profile_label(const std::filesystem::path& dir) const;
@@ -270,6 +276,110 @@ int Commands::operator()(const StartCommand& command) {
                              [&](StartReport& report) { return run_cluster(*options, &report); });
   if (code == 0) {
     services_.out << connect_lines(profile_, *paths) << std::flush;
+  }
+  return code;
+}
+
+/// Runs one more set of engines in this process, as run_cluster() does a cluster.
+int Commands::run_engines(ClusterOptions options, StartReport* report) {
+  block_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
+  Result<std::unique_ptr<Log>> log = this->log("IPClusterEngines");
+  if (!log) {
+    return fail(log.error());
+  }
+  ClusterHooks hooks;
+  if (services_.make_registered) {
+    hooks.registered = services_.make_registered();
+  }
+  hooks.on_ready = [&] {
+    if (report != nullptr) {
+      report->ready();
+    }
+  };
+  const Result<void> outcome = AddedEngines(std::move(options), std::move(hooks), **log).run();
+  const int code = outcome ? 0 : start_exit_code(outcome.error());
+  const std::string text =
+      outcome ? "stopped before all engines were registered" : outcome.error().message;
+  if (!outcome) {
+    services_.err << "ipcluster: " << text << '\n' << std::flush;
+  }
+  if (report != nullptr) {
+    report->failed(outcome ? exit_failed : code, text);
+  }
+  return code;
+}
+
+int Commands::operator()(const EnginesCommand& command) {
+  const Result<ProfilePaths> paths = locate_profile(profile_);
+  if (!paths) {
+    return fail(paths.error());
+  }
+  if (const Result<void> made = make_profile(*paths); !made) {
+    return fail(made.error());
+  }
+  Result<ClusterOptions> options = cluster_options(command.start, *paths);
+  if (!options) {
+    return fail(options.error());
+  }
+  if (!command.start.daemonize) {
+    return run_engines(std::move(*options), nullptr);
+  }
+  const DaemonOptions daemon{.program = "ipcluster",
+                             .log_dir = paths->log(),
+                             .log_stem = "ipcluster" + paths->dashed_id(),
+                             .limit = options->connection_timeout + options->engine_timeout};
+  return daemonize(daemon, services_.out, services_.err,
+                   [&](StartReport& report) { return run_engines(*options, &report); });
+}
+
+int Commands::clean_cluster(const ProfilePaths& paths, bool force, Log& log) const {
+  if (const Result<void> idle = check_not_running(paths); !idle) {
+    if (!force) {
+      services_.err << "ipcluster: not cleaned: " << idle.error().message
+                    << ", or `ipcluster clean --force`\n";
+      return exit_failed;
+    }
+    if (const Result<bool> stopped = stop_cluster(paths, SIGTERM, log); !stopped) {
+      return fail(stopped.error());
+    }
+  }
+  if (controller_runs(paths)) {
+    services_.err << "ipcluster: not cleaned: a controller that ipcluster did not start uses "
+                  << paths.client_file().string() << '\n';
+    return exit_failed;
+  }
+  for (const auto& file :
+       {paths.cluster_file(), paths.client_file(), paths.engine_file(), paths.pid_file()}) {
+    std::error_code failure;
+    std::filesystem::remove(file, failure);
+    if (failure) {
+      services_.err << "ipcluster: cannot remove " << file.string() << ": " << failure.message()
+                    << '\n';
+      return exit_failed;
+    }
+  }
+  remove_logs(paths);
+  log.info("Cleaned cluster '" + paths.cluster_id + "' of " + paths.dir.string());
+  return 0;
+}
+
+int Commands::operator()(const CleanCommand& command) {
+  const Result<std::unique_ptr<Log>> log = this->log("IPClusterClean");
+  const Result<ProfilePaths> base = locate_profile(profile_);
+  if (!log || !base) {
+    return fail(log ? base.error() : log.error());
+  }
+  std::vector<std::string> ids{profile_.cluster_id};
+  if (command.all) {
+    const std::vector<std::string> known = cluster_ids(base->dir);
+    ids.insert(ids.end(), known.begin(), known.end());
+    std::ranges::sort(ids);
+    ids.erase(std::ranges::unique(ids).begin(), ids.end());
+  }
+  int code = 0;
+  for (const std::string& id : ids) {
+    const int one = clean_cluster({.dir = base->dir, .cluster_id = id}, command.force, **log);
+    code = code == 0 ? one : code;
   }
   return code;
 }

@@ -85,11 +85,12 @@ class Sandbox:
     def argv(self, command: str, *args: str) -> list[str]:
         """The command line for an ipcluster subcommand in this profile."""
         line = [str(bin_dir() / "ipcluster"), command, f"--profile-dir={self.profile}"]
-        if command == "start" and self.fake:
+        if command in ("start", "engines") and self.fake:
             python = f"{shlex.quote(sys.executable)} -S -E"
-            line.append(
-                f"--controller-cmd={python} {shlex.quote(str(HERE / 'fake_controller.py'))}"
-            )
+            if command == "start":
+                line.append(
+                    f"--controller-cmd={python} {shlex.quote(str(HERE / 'fake_controller.py'))}"
+                )
             line.append(f"--engine-cmd={python} {shlex.quote(str(HERE / 'fake_engine.py'))}")
         return [*line, *args]
 
