@@ -130,6 +130,30 @@ def test_a_launcher_in_python(traces: Traces) -> None:
     assert engine_set.stop_data == {"exit_code": 0}
 
 
+def test_single_engines_of_a_launcher_that_knows_only_the_set(traces: Traces) -> None:
+    class NoSignals(SleepyLauncher):
+        def signal(self, sig: int) -> None:
+            if sig != 15:
+                raise NotImplementedError("a batch system without signals")
+            super().signal(sig)
+
+    cluster = ipp.Cluster(n=2, engines=NoSignals, profile_dir=str(traces.profile_dir))
+    with cluster as rc:
+        sleeping = rc[:].apply_async(time.sleep, 60)
+        end = time.monotonic() + 30
+        while not all(rc.queue_status()[each]["queue"] for each in (0, 1)):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        cluster.signal_engine_sync(2, 1)
+        cluster.signal_engines_sync(2)
+        with pytest.raises(ipp.CompositeError, match="KeyboardInterrupt"):
+            sleeping.get(timeout=20)
+        cluster.stop_engine_sync(1)
+        while rc.ids != [0]:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
 def test_a_launcher_written_for_ipyparallel(traces: Traces) -> None:
     class Theirs(peer.LocalEngineSetLauncher):
         engine_cmd = [native.program("ipengine")]  # noqa: RUF012

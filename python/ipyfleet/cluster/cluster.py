@@ -616,9 +616,12 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
             raise KeyError(f"no engine set {engine_set_id!r}; there are {known}") from None
 
     async def stop_engine(self, engine_id: int) -> None:
-        """Stop one engine, or its set where the launcher knows only that."""
+        """Stop one engine."""
         engine_set, index = waiting.find_engine(self, engine_id)
-        await _maybe(engine_set.stop() if index is None else engine_set.stop(index=index))
+        if index is None:  # its launcher knows only the whole set
+            await self._by_controller("shutdown", targets=[engine_id], block=True)
+        else:
+            await engine_set.stop(index=index)
         self.update_cluster_file()
 
     async def restart_engines(self, engine_set_id: str | None = None) -> None:
@@ -639,12 +642,24 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
         finally:
             client.close()
 
+    async def _by_controller(self, method: str, *args: Any, **kwargs: Any) -> None:
+        """Call a method of a client: the controller reaches every engine."""
+        client = await self.connect_client()
+        try:
+            await asyncio.to_thread(getattr(client, method), *args, **kwargs)
+        finally:
+            client.close()
+
     async def signal_engine(self, signum: int, engine_id: int) -> None:
-        """Send a signal to one engine, or to its set where the launcher knows only that."""
+        """Send a signal to one engine."""
         engine_set, index = waiting.find_engine(self, engine_id)
-        await _maybe(
-            engine_set.signal(signum) if index is None else engine_set.signal(signum, index)
-        )
+        if index is not None:
+            try:
+                await _maybe(engine_set.signal(signum, index))
+            except NotImplementedError:
+                index = None  # its launcher knows only the whole set
+        if index is None:
+            await self._by_controller("send_signal", signum, targets=[engine_id], block=True)
 
     async def signal_engines(self, signum: int, engine_set_id: str | None = None) -> None:
         """Send a signal to a set of engines, or to all."""
@@ -653,7 +668,14 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
                 await self.signal_engines(signum, each)
             return
         self.log.info("Sending signal %s to engine(s) %s", signum, engine_set_id)
-        await _maybe(self._set(engine_set_id).signal(signum))
+        engine_set = self._set(engine_set_id)
+        try:
+            await _maybe(engine_set.signal(signum))
+        except NotImplementedError:
+            # A batch system without signals. Ids are known from logs, else all engines get it.
+            ids = engine_set.engine_ids() if isinstance(engine_set, NativeLauncher) else {}
+            targets = list(ids.values()) or None
+            await self._by_controller("send_signal", signum, targets=targets, block=True)
 
     def adapt(self, minimum: int = 0, maximum: int | None = None, **kwargs: Any) -> Adaptive:
         """Keep the number of engines between two bounds, as work needs it.

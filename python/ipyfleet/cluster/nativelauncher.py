@@ -98,6 +98,7 @@ class NativeLauncher(LoggingConfigurable):
         self._native: Launcher | None = None
         self._native_lock = threading.RLock()
         self.exits: dict[int, dict[str, Any]] = {}
+        self._state_version = 0
         self._asyncio_loop: asyncio.AbstractEventLoop | None = None
         super().__init__(*args, **kwargs)
 
@@ -175,10 +176,21 @@ class NativeLauncher(LoggingConfigurable):
         self.notify_start(self.pid if self.role == "controller" else pids)
         watch.watch(self)
 
+    @property
+    def queued(self) -> bool:
+        """Whether something waits in a batch system's queue."""
+        with self._native_lock:
+            return self._native is not None and self._native.queued()
+
     def signal(self, sig: int, index: int | None = None) -> None:
         """Send a signal, to all engines of a set or to the one with a number in it."""
         if self._native is not None and self.state == "running":
             with self._native_lock:
+                if not self._native.can_signal(int(sig), index):
+                    raise NotImplementedError(
+                        f"{type(self).__name__} cannot send signal {int(sig)};"
+                        " Client.send_signal can, by way of the controller"
+                    )
                 self._native.signal(int(sig), index)
 
     async def stop(self, index: int | None = None) -> None:
@@ -187,12 +199,14 @@ class NativeLauncher(LoggingConfigurable):
             return
         with self._native_lock:
             self._native.stop(False, index)
-        if await self._wait_stopped(self.stop_seconds_until_kill, index):
+            # A batch system or another host takes its time.
+            grace = max(float(self.stop_seconds_until_kill), self._native.stop_grace())
+        if await self._wait_stopped(grace, index):
             return
         self.log.warning(
             "%s still runs %g seconds after it was told to end: killing it",
             self.identifier,
-            self.stop_seconds_until_kill,
+            grace,
         )
         with self._native_lock:
             self._native.stop(True, index)
@@ -241,6 +255,8 @@ class NativeLauncher(LoggingConfigurable):
                 return False
             exits = list(self._native.poll())
             running = self._native.running()
+            warnings = self._native.warnings()
+            version = self._native.state_version()
             for each in exits:
                 code = -each["signal"] if each["signal"] else each["exit_code"]
                 self.exits[each["index"]] = {
@@ -249,8 +265,15 @@ class NativeLauncher(LoggingConfigurable):
                     "identifier": str(each["index"]),
                     **({"detail": each["detail"]} if each["detail"] else {}),
                 }
+        for text in warnings:
+            self.log.warning("%s", text)
         for each in exits:
             self._call(self._one_ended, each["index"])
+        if running and version != self._state_version:
+            self._state_version = version
+            update = getattr(self.parent, "update_cluster_file", None)
+            if update is not None:  # a job id has come, which others need to stop it
+                self._call(lambda _: update(), None)
         if not running:
             self._call(self.notify_stop, self._make_stop_data())
         return running

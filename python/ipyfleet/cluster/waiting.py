@@ -219,6 +219,8 @@ async def wait_for_engines(cluster: Cluster, client: Client, n: int) -> None:
             failure = _failure(cluster)
             if failure:
                 raise error.EngineError(failure)
+            if any(getattr(each, "queued", False) for each in cluster.engines.values()):
+                end = time.monotonic() + cluster.engine_timeout  # in a queue nobody can hurry
             if time.monotonic() >= end:
                 raise error.TimeoutError(
                     f"{len(client)} of {n} engines registered within {cluster.engine_timeout}"
