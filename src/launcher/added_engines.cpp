@@ -46,6 +46,9 @@ Result<void> AddedEngines::run() {
     }
   }
   const bool all_gone = stop();
+  if (engines_) {
+    pump(Duration{0});  // the last ends, too
+  }
   if (cluster_known_ && std::filesystem::exists(options_.paths.cluster_file())) {
     record();
   }
