@@ -290,6 +290,22 @@ def test_show_config_and_help_all(tmp_path: Path) -> None:
     assert "--SlurmLauncher.account=<value>\n    The account." in text
 
 
+def test_files_that_ipython_makes_are_read(tmp_path: Path) -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "IPython", "profile", "create", "--parallel", "x"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env=os.environ | {"IPYTHONDIR": str(tmp_path)},
+    )
+    assert made.returncode == 0, made.stderr
+    profile = tmp_path / "profile_x"
+    for program in PROGRAMS:
+        shown = run(program, "--show-config", profile=profile).stdout
+        assert shown == f"# {profile}/{program}_config.py\n", "everything in it is a comment"
+
+
 def test_nothing_is_read_from_the_current_directory(tmp_path: Path) -> None:
     profile = tmp_path / "p"
     profile.mkdir()
