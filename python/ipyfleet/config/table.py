@@ -73,7 +73,7 @@ class Nothing:
 Meaning: TypeAlias = Option | Flag | Ports | Environment | Only | Nothing
 
 _ONE_PROCESS = "the controller is one process; nothing inside it listens for itself"
-_FORMAT = "lines of logs have one format; --log-format=json gives structured ones"
+_FORMAT = "lines of logs have one format"
 _TOO_LATE = "the profile is chosen before its files are read; give it on the command line"
 _ALWAYS_MADE = "profile directories are made when they are needed"
 _IPYTHON = "of the interactive IPython program; no program here has it"
@@ -175,7 +175,7 @@ MEANINGS: dict[str, Meaning] = {
     "ProfileDir.location": Nothing(_TOO_LATE),
     # ---- ipcontroller
     "IPController.auto_create": Nothing(_ALWAYS_MADE),
-    "IPController.clean_logs": Nothing("logs are kept, and old ones go by themselves"),
+    "IPController.clean_logs": Nothing("logs are kept; ipcluster clean removes them"),
     "IPController.broadcast_scheduler_depth": Option("--broadcast-depth"),
     "IPController.client_ip": Option("--client-ip"),
     "IPController.client_json_file": Nothing("the files are named after --cluster-id"),
@@ -242,7 +242,7 @@ MEANINGS: dict[str, Meaning] = {
     "Session.unpacker": Only(("json", "orjson"), "messages are JSON"),
     "Session.username": Option("--user"),
     # ---- ipengine
-    "IPEngine.clean_logs": Nothing("logs are kept, and old ones go by themselves"),
+    "IPEngine.clean_logs": Nothing("logs are kept; ipcluster clean removes them"),
     "IPEngine.curve_publickey": Environment("IPP_CURVE_PUBLICKEY"),
     "IPEngine.curve_secretkey": Environment("IPP_CURVE_SECRETKEY"),
     "IPEngine.curve_serverkey": Environment("IPP_CURVE_SERVERKEY"),
