@@ -111,6 +111,8 @@ Result<ControllerOptions> resolve_options(ControllerArguments& from) {
     return unexpected(key.error());
   }
   options.key = *key;
+  options.curve_keys = {.public_key = take_variable("IPP_CURVE_PUBLICKEY"),
+                        .secret_key = take_variable("IPP_CURVE_SECRETKEY")};
   options.journal = options.journal || options.restore || options.store.kind == StoreKind::sqlite;
   return options;
 }

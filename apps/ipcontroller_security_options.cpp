@@ -13,6 +13,11 @@ void declare_security_options(CLI::App& app, ControllerArguments& to) {
   app.add_flag("--secure,!--no-secure", options.secure, "Sign all messages (default)");
   app.add_flag("--i-know-this-is-insecure", options.insecure_known,
                "Allow --no-secure on addresses that others can reach");
+  app.add_flag(
+         "--enable-curve,--IPController.enable_curve", options.curve,
+         "Encrypt all connections with CURVE (also $IPP_ENABLE_CURVE); keys are made, or taken "
+         "from $IPP_CURVE_SECRETKEY")
+      ->envname("IPP_ENABLE_CURVE");
   app.add_option("--replay-window", to.replay_window,
                  "With a key that was in use before (--reuse, --restore, --keyfile): seconds by "
                  "which a request may be older than the start")

@@ -90,9 +90,13 @@ Result<std::string> session_key(const std::string& keyfile) {
     }
     return text;
   }
-  const char* key = std::getenv("IPP_SESSION_KEY");  // NOLINT(concurrency-mt-unsafe): no thread yet
-  std::string out = key == nullptr ? "" : key;
-  unsetenv("IPP_SESSION_KEY");  // NOLINT(concurrency-mt-unsafe)
+  return take_variable("IPP_SESSION_KEY");
+}
+
+std::string take_variable(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): no thread yet
+  std::string out = value == nullptr ? "" : value;
+  unsetenv(name);  // NOLINT(concurrency-mt-unsafe)
   return out;
 }
 

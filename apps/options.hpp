@@ -51,6 +51,9 @@ Result<std::unique_ptr<Log>> open_log(const std::string& name,
 /// environment, so that children do not inherit it.
 Result<std::string> session_key(const std::string& keyfile);
 
+/// A secret in the environment, which children must not see; before there are threads.
+std::string take_variable(const char* name);
+
 /// One line on stderr; returns the exit status 1.
 int complain(const char* program, const Error& error);
 

@@ -50,7 +50,7 @@ std::string_view link_of(Channel channel) {
 
 struct ClientReactor::Network {
   Network(const FoundConnection& connection, const Wakeup& wakeup)
-      : wakeup_waiting(loop, wakeup.fd()) {
+      : links(loop, {.curve = connection.curve}, log), wakeup_waiting(loop, wakeup.fd()) {
     const ConnectionInfo& info = connection.info;
     const auto connect = [&](ZmtpType type, std::string_view name, int port) {
       const auto connected =
@@ -73,7 +73,7 @@ struct ClientReactor::Network {
 
   NoLog log;
   IoLoop loop;
-  ZmtpConnector links{loop, {}, log};
+  ZmtpConnector links;
   LoopFd wakeup_waiting;
 };
 

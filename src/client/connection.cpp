@@ -1,6 +1,7 @@
 #include "client/connection.hpp"
 
 #include <charconv>
+#include <cstdlib>
 #include <string_view>
 #include <utility>
 
@@ -26,16 +27,24 @@ Result<std::filesystem::path> file_of(const ConnectOptions& options) {
 }
 
 Result<void> check_supported(const ConnectionInfo& info, const std::string& source) {
-  if (info.curve_serverkey && !info.curve_serverkey->empty()) {
-    return unexpected(ErrorCode::unavailable,
-                      source + " asks for CURVE encryption, which this client does not support");
-  }
   if (!info.ssh.empty()) {
     return unexpected(ErrorCode::unavailable, source + " asks for an ssh tunnel by way of '" +
                                                   info.ssh +
                                                   "', which this client does not support");
   }
   return {};
+}
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): as all who read it
+  return value == nullptr ? std::string() : value;
+}
+
+Result<CurvePtr> curve_of(const ConnectionInfo& info) {
+  const bool in_file = info.curve_serverkey && !info.curve_serverkey->empty();
+  return curve_peer({.public_key = variable("IPP_CURVE_PUBLICKEY"),
+                     .secret_key = variable("IPP_CURVE_SECRETKEY")},
+                    in_file ? *info.curve_serverkey : variable("IPP_CURVE_SERVERKEY"));
 }
 
 /// Puts `tcp://host[:port]` in the place of what the file says.
@@ -95,6 +104,11 @@ Result<FoundConnection> find_connection(const ConnectOptions& options) {
   if (!options.url.empty()) {
     IPF_TRY(apply_url(options.url, found.info));
   }
+  auto curve = curve_of(found.info);
+  if (!curve) {
+    return unexpected(curve.error());
+  }
+  found.curve = std::move(*curve);
   auto interface = reachable_interface(found.info.interface, found.info.location);
   if (!interface) {
     return unexpected(interface.error());

@@ -6,6 +6,7 @@
 #include "core/result.hpp"
 #include "ipyfleet/types.hpp"
 #include "protocol/connection_file.hpp"
+#include "protocol/curve.hpp"
 
 namespace ipf::client {
 
@@ -14,10 +15,11 @@ struct FoundConnection {
   ConnectionInfo info{};
   std::string file{};       ///< "" when the caller gave the text itself
   std::string interface{};  ///< `tcp://ip` that this machine can reach
+  CurvePtr curve{};         ///< set when the controller wants everything encrypted
 };
 
 /// Reads the connection file that the options name. Fails when there is none (the text says how a
-/// cluster is started), or when it asks for ssh or CURVE, which this client cannot do.
+/// cluster is started), or when it asks for ssh, which this client cannot do.
 Result<FoundConnection> find_connection(const ConnectOptions& options);
 
 }  // namespace ipf::client

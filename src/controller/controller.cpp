@@ -10,6 +10,7 @@
 
 #include "controller/broadcast_reactor.hpp"
 #include "controller/crew.hpp"
+#include "controller/curve_keys.hpp"
 #include "controller/hub_reactor.hpp"
 #include "controller/instance_lock.hpp"
 #include "controller/listen_plan.hpp"
@@ -344,8 +345,9 @@ ConnectionInfo basic_info(const ControllerOptions& options, const std::string& k
 
 }  // namespace
 
-Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& options, Log& log) {
+Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& given, Log& log) {
   drop_driver_counters();
+  ControllerOptions options = given;
   IPF_TRY(check_exposure(options));
   IPF_TRY(make_profile(options.paths));
   auto lock = InstanceLock::take(options.paths.pid() /
@@ -370,6 +372,16 @@ Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& o
       key = client.key;
       key_is_old = true;
     }
+  }
+  client.curve_serverkey = engine.curve_serverkey = std::nullopt;
+  if (options.curve) {
+    auto keys = controller_curve_keys(options);
+    if (!keys) {
+      return unexpected(keys.error());
+    }
+    options.net.curve = curve_server(*keys).value();
+    options.curve_keys = {};
+    client.curve_serverkey = engine.curve_serverkey = keys->public_key;
   }
   auto signer = Signer::create(key, client.signature_scheme);
   if (!signer) {

@@ -10,6 +10,7 @@
 #include "core/profile.hpp"
 #include "core/result.hpp"
 #include "net/socket.hpp"
+#include "protocol/curve.hpp"
 #include "scheduler/backlog.hpp"
 #include "scheduler/load_scheme.hpp"
 #include "store/open_store.hpp"
@@ -28,6 +29,8 @@ struct ControllerOptions {
   std::string engine_ports{};  ///< used first for engine sockets
   int registration_port{};     ///< 0: from the pools
   std::string key{};           ///< empty: a fresh random one
+  bool curve{false};           ///< encrypt everything
+  CurveKeyPair curve_keys{};   ///< empty: fresh ones, or with reuse those of the last time
   bool secure{true};           ///< false: no signatures; refused unless both ips are loopback
   bool insecure_known{false};  ///< no signatures on any address: the user insists
   bool reuse{false};           ///< take ports and key from existing files and keep them at exit
@@ -60,7 +63,7 @@ class Controller {
  public:
   /// Binds every socket and writes the connection files, so that a peer which sees a file can
   /// connect at once. Fails with one sentence that names the cause.
-  static Result<std::unique_ptr<Controller>> start(const ControllerOptions& options, Log& log);
+  static Result<std::unique_ptr<Controller>> start(const ControllerOptions& given, Log& log);
 
   Controller(const Controller&) = delete;
   Controller& operator=(const Controller&) = delete;

@@ -139,10 +139,11 @@ Result<ConnectionInfo> ConnectionSource::with_overrides(ConnectionInfo info) con
   if (options_.controller_port != 0) {
     info.registration = options_.controller_port;
   }
-  if (info.curve_serverkey) {
-    return unexpected(
-        ErrorCode::unavailable,
-        "the controller uses CURVE encryption, which this engine does not support yet");
+  if (!info.curve_serverkey && !options_.curve_server_key.empty()) {
+    info.curve_serverkey = options_.curve_server_key;
+  }
+  if (const auto curve = curve_peer(options_.curve_keys, info.curve_serverkey); !curve) {
+    return unexpected(curve.error());
   }
   if (const auto signer = Signer::create(info.key, info.signature_scheme); !signer) {
     return unexpected(signer.error());

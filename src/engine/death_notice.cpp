@@ -22,7 +22,11 @@ void announce_death(const EngineCard& card) {
   if (!signer) {
     return;
   }
-  NetContext context;
+  const auto curve = curve_peer({}, card.curve_serverkey);
+  if (!curve) {
+    return;
+  }
+  NetContext context(1, {.curve = *curve});
   Socket socket(context, SocketKind::dealer, {.linger_ms = linger_ms});
   if (!socket.connect(card.url)) {
     return;

@@ -139,6 +139,7 @@ int live(const Life& life, const EngineProcess& process) {
                                 .reconnect_timeout = options.reconnect_timeout},
                     .connection = std::move(found->info),
                     .ports_from_reply = found->ports_from_reply,
+                    .curve_keys = options.curve_keys,
                     .uuid = python.uuid,
                     .username = python.username,
                     .wanted_id = seat.wanted_id ? seat.wanted_id : options.wanted_id,

@@ -19,11 +19,12 @@ constexpr int linger_ms = linger.count();
 constexpr std::chrono::milliseconds dead_after{9000};
 constexpr int dead_after_ms = dead_after.count();
 
-ZmtpConnector::Options queue_options() {
+ZmtpConnector::Options queue_options(CurvePtr curve) {
   return {.handshake_time = std::chrono::seconds(2),
           .retry_longest = std::chrono::seconds(1),
           .probe_interval = dead_after / 3,
-          .proof_time = dead_after * 2 / 3};
+          .proof_time = dead_after * 2 / 3,
+          .curve = std::move(curve)};
 }
 
 /// Names of the links; all that are not listed carry requests on the shell channel.
@@ -37,9 +38,16 @@ Signer make_signer(const ConnectionInfo& info) {
   return std::move(*signer);
 }
 
+CurvePtr make_curve(const CurveKeyPair& own, const ConnectionInfo& info) {
+  auto curve = curve_peer(own, info.curve_serverkey);
+  IPF_CHECK(curve);
+  return std::move(*curve);
+}
+
 }  // namespace
 
 EngineLink::EngineLink(ConnectionInfo info,
+                       const CurveKeyPair& curve_keys,
                        const std::string& uuid,
                        const std::string& username,
                        IoLoop& loop,
@@ -47,7 +55,9 @@ EngineLink::EngineLink(ConnectionInfo info,
     : info_(std::move(info)),
       messages_(uuid, username, make_signer(info_), iopub_link),
       loop_(loop),
-      queues_(loop, queue_options(), log) {
+      curve_(make_curve(curve_keys, info_)),
+      context_(1, {.curve = curve_}),
+      queues_(loop, queue_options(curve_), log) {
   open_registration();
 }
 

@@ -30,9 +30,10 @@ class EngineLink {
     Frames frames{};
   };
 
-  /// Opens the registration socket. The signature scheme of `info` must be one that exists; `loop`
-  /// and `log` must outlive the link.
+  /// Opens the registration socket. The signature scheme of `info` must be one that exists, and its
+  /// CURVE key a key; `loop` and `log` must outlive the link.
   EngineLink(ConnectionInfo info,
+             const CurveKeyPair& curve_keys,
              const std::string& uuid,
              const std::string& username,
              IoLoop& loop,
@@ -98,7 +99,8 @@ class EngineLink {
   EngineMessages messages_;
 
   IoLoop& loop_;
-  NetContext context_{};  // before its sockets
+  CurvePtr curve_;      // nullptr: nothing is encrypted
+  NetContext context_;  // before its sockets
   std::optional<Socket> registration_{};
   ZmtpConnector queues_;
   std::optional<Socket> ping_{};

@@ -328,6 +328,9 @@ std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
   EngineOptions& options = raw.options;
   options.connection_text = take_secret("IPP_CONNECTION_INFO").value_or("");
   const auto environment_key = take_secret("IPP_SESSION_KEY");
+  options.curve_keys = {.public_key = take_secret("IPP_CURVE_PUBLICKEY").value_or(""),
+                        .secret_key = take_secret("IPP_CURVE_SECRETKEY").value_or("")};
+  options.curve_server_key = take_secret("IPP_CURVE_SERVERKEY").value_or("");
   if (raw.key_given) {
     options.key = raw.key;
   } else if (!raw.keyfile.empty()) {

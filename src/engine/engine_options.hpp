@@ -14,6 +14,7 @@
 #include "core/profile.hpp"
 #include "engine/output_allowance.hpp"
 #include "engine/restart_policy.hpp"
+#include "protocol/curve.hpp"
 
 namespace ipf::engine {
 
@@ -28,6 +29,8 @@ struct EngineOptions {
   std::string controller_ip{};
   int controller_port{};
   std::optional<std::string> key{};  ///< --keyfile, --Session.key, $IPP_SESSION_KEY
+  CurveKeyPair curve_keys{};         ///< $IPP_CURVE_PUBLICKEY and -SECRETKEY; empty: fresh ones
+  std::string curve_server_key{};    ///< $IPP_CURVE_SERVERKEY: where the file has none
   std::string ident{};
   std::string username{};
   std::optional<EngineId> wanted_id{};

@@ -70,6 +70,7 @@ Result<ConnectionInfo> complete_connection(const Json& reply, const ConnectionIn
   info["registration"] = known.registration;
   info["key"] = known.key;
   info["signature_scheme"] = known.signature_scheme;
+  info["curve_serverkey"] = known.curve_serverkey ? Json(*known.curve_serverkey) : Json(nullptr);
   return parse_connection_info(dump_json(info), PeerRole::engine, "from the registration reply");
 }
 
@@ -219,8 +220,8 @@ void EngineReactor::tell_nanny(const std::string& line) const {
 void EngineReactor::open_link() {
   link_.reset();
   connected_ = false;
-  link_ = std::make_unique<EngineLink>(options_.connection, options_.uuid, options_.username, loop_,
-                                       log_);
+  link_ = std::make_unique<EngineLink>(options_.connection, options_.curve_keys, options_.uuid,
+                                       options_.username, loop_, log_);
   if (machine_.id()) {
     link_->set_id(*machine_.id());
   }
@@ -504,6 +505,7 @@ void EngineReactor::perform(const ConnectSockets& action) {
                                 .url = link_->registration_url(),
                                 .key = link_->connection().key,
                                 .scheme = link_->connection().signature_scheme,
+                                .curve_serverkey = link_->connection().curve_serverkey,
                                 .id = action.id}));
   }
   connected_ = true;

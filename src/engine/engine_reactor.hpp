@@ -45,6 +45,7 @@ struct ReactorOptions {
   MachineOptions machine{};
   ConnectionInfo connection{};  ///< with an interface that this machine can reach
   bool ports_from_reply{};      ///< only `registration` is known; the rest comes with the reply
+  CurveKeyPair curve_keys{};    ///< for a controller that encrypts; empty: fresh ones
   std::string uuid{};
   std::string username{};
   std::optional<EngineId> wanted_id{};

@@ -18,7 +18,8 @@ std::string registered_line(const EngineCard& card) {
                     {"uuid", card.uuid},
                     {"url", card.url},
                     {"key", card.key},
-                    {"scheme", card.scheme}}) +
+                    {"scheme", card.scheme},
+                    {"curve_serverkey", card.curve_serverkey.value_or("")}}) +
          "\n";
 }
 
@@ -51,6 +52,7 @@ NannyLine read_nanny_line(std::string_view line) {
                           .url = string_or(*object, "url"),
                           .key = string_or(*object, "key"),
                           .scheme = string_or(*object, "scheme"),
+                          .curve_serverkey = string_or(*object, "curve_serverkey"),
                           .id = EngineId{id->get<std::int32_t>()}};
   }
   return out;

@@ -12,8 +12,9 @@ namespace ipf::engine {
 ///
 /// | from   | line                                    | meaning |
 /// |--------|-----------------------------------------|------------------------------------------------|
-/// | engine | {"id", "uuid", "url", "key", "scheme"}  | registered: what the nanny says when it
-/// dies   | | engine | {"unregistered": true}                  | the hub has been told | | engine |
+/// | engine | {"id", "uuid", "url", "key", "scheme", "curve_serverkey"}  | registered: what the
+/// nanny says when it dies   | | engine | {"unregistered": true}                  | the hub has
+/// been told | | engine |
 /// {"leaving": true, "restart": bool}      | its end is no crash; a client wants a new one  | |
 /// nanny  | {"end": "why"}                          | answer the request that runs with it, and end
 /// |
@@ -24,6 +25,7 @@ struct EngineCard {
   std::string url{};
   std::string key{};
   std::string scheme{};
+  std::optional<std::string> curve_serverkey{};
   EngineId id{};
 };
 

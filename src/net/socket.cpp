@@ -108,6 +108,16 @@ Socket::Socket(NetContext& context, SocketKind kind, const SocketOptions& option
     socket_->set(zmq::sockopt::router_mandatory, options.mandatory ? 1 : 0);
     socket_->set(zmq::sockopt::router_handover, options.handover ? 1 : 0);
   }
+  if (limits.curve) {
+    const CurveOptions& curve = *limits.curve;
+    socket_->set(zmq::sockopt::curve_secretkey, z85_encode(curve.secret_key));
+    if (curve.server) {
+      socket_->set(zmq::sockopt::curve_server, true);
+    } else {
+      socket_->set(zmq::sockopt::curve_publickey, z85_encode(curve.public_key));
+      socket_->set(zmq::sockopt::curve_serverkey, z85_encode(curve.server_key));
+    }
+  }
   if (kind == SocketKind::xpub && options.verbose) {
     socket_->set(zmq::sockopt::xpub_verbose, 1);
   }

@@ -12,6 +12,7 @@
 #include "core/clock.hpp"
 #include "core/result.hpp"
 #include "net/traffic.hpp"
+#include "protocol/curve.hpp"
 #include "protocol/frames.hpp"
 
 namespace zmq {
@@ -21,10 +22,11 @@ class socket_t;
 
 namespace ipf {
 
-/// What a peer may cost before anything is known of it.
+/// What a peer may cost before anything is known of it, and how it has to encrypt.
 struct NetLimits {
   std::size_t message_bytes_max{std::size_t{4} << 30U};  ///< of a frame; a larger one ends the link
   Duration handshake_time{std::chrono::seconds(10)};
+  CurvePtr curve{};  ///< of all sockets; nullptr: nothing is encrypted
 };
 
 /// The libzmq context: its IO threads, shared by all sockets of a process. Outlives its sockets.

@@ -164,9 +164,7 @@ void ZmtpConnection::challenge(TimePoint deadline) {
     return;
   }
   proof_deadline_ = deadline;
-  std::string ping;
-  append_zmtp_ping(ping);
-  out_.add_raw(ping);
+  out_.add_raw(session_.ping());
   flush();
 }
 
@@ -199,10 +197,7 @@ void ZmtpConnection::read() {
       return;
     }
     const auto count = static_cast<std::size_t>(got);
-    if (!room.empty()) {
-      session_.filled(count, host_.arrived_);
-      host_.take_arrived();
-    } else if (!digest({target, count})) {
+    if (!room.empty() ? !finish_large(count) : !digest({target, count})) {
       return;
     }
     if (count < space || dropped_) {
@@ -211,11 +206,33 @@ void ZmtpConnection::read() {
   }
 }
 
+bool ZmtpConnection::finish_large(std::size_t count) {
+  std::string answer;
+  if (const auto filled = session_.filled(count, host_.arrived_, answer); !filled) {
+    host_.drop(*this, filled.error().message);
+    return false;
+  }
+  host_.take_arrived();
+  return send_answer(answer);
+}
+
+bool ZmtpConnection::send_answer(const std::string& answer) {
+  if (!answer.empty()) {
+    out_.add_raw(answer);
+    flush();
+  }
+  return !dropped_;
+}
+
 bool ZmtpConnection::digest(std::string_view bytes) {
   std::string answer;
   const std::uint64_t pongs = session_.pongs();
   auto fed = session_.feed(bytes, host_.arrived_, answer);
   if (fed && session_.ready() && !introduced_) {
+    // The last word of the handshake has to leave before the first message.
+    if (!send_answer(std::exchange(answer, {}))) {
+      return false;
+    }
     if (!host_.introduce(*this)) {
       park();
       return false;
@@ -226,11 +243,10 @@ bool ZmtpConnection::digest(std::string_view bytes) {
     host_.drop(*this, fed.error().message);
     return false;
   }
-  if (!answer.empty()) {
-    out_.add_raw(answer);
-    flush();
-  }
   host_.take_arrived();
+  if (!send_answer(answer)) {
+    return false;
+  }
   if (proof_deadline_ != TimePoint::never() && session_.pongs() != pongs) {
     proof_deadline_ = TimePoint::never();
     host_.prove(*this);
@@ -254,17 +270,27 @@ bool ZmtpConnection::queue(std::span<const std::string_view> first,
                            const Frames& rest,
                            std::size_t from) {
   for (std::size_t i = 1; i < first.size(); ++i) {
-    out_.add_frame(first[i], i + 1 < first.size() || from < rest.size());
+    add_frame(first[i], i + 1 < first.size() || from < rest.size());
   }
   for (std::size_t i = from; i < rest.size(); ++i) {
     const bool more = i + 1 < rest.size();
     if (rest.is_packed(i)) {
-      out_.add_frame(rest[i], more);
+      add_frame(rest[i], more);
+    } else if (session_.encrypts()) {
+      out_.add_frame(session_.seal_large(rest[i], more), false);
     } else {
       out_.add_frame(rest.shared(i), more);
     }
   }
   return !std::exchange(dirty_, true);
+}
+
+void ZmtpConnection::add_frame(std::string_view frame, bool more) {
+  if (session_.encrypts()) {
+    out_.add_raw(session_.seal(frame, more));
+  } else {
+    out_.add_frame(frame, more);
+  }
 }
 
 void ZmtpConnection::flush() {

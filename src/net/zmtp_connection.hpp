@@ -134,6 +134,9 @@ class ZmtpConnection final : public IoHandler {
   void read();
   /// False when the connection ended.
   bool digest(std::string_view bytes);
+  bool finish_large(std::size_t count);
+  bool send_answer(const std::string& answer);
+  void add_frame(std::string_view frame, bool more);
 
   ZmtpHost& host_;
   const int fd_;

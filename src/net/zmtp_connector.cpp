@@ -92,8 +92,10 @@ Result<void> ZmtpConnector::connect(ZmtpType type,
   auto link = std::make_unique<Link>();
   link->name = std::move(name);
   link->url = url;
-  link->session = {
-      .type = type, .identity = identity, .message_bytes_max = options_.message_bytes_max};
+  link->session = {.type = type,
+                   .identity = identity,
+                   .message_bytes_max = options_.message_bytes_max,
+                   .curve = options_.curve};
   link->address = address->bytes;
   link->address_size = address->size;
   link->pause = options_.retry_first;

@@ -25,8 +25,8 @@ namespace ipf {
 
 /// The connecting side to ZmtpRouter: links to listening sockets, read and written in the thread
 /// that owns them. libzmq would hand each message to a thread of its own and back, which costs a
-/// task more than everything else that an engine or a client does for it. ZMTP 3.1 with the NULL
-/// mechanism over tcp or ipc, so the other end may be any libzmq socket.
+/// task more than everything else that an engine or a client does for it. ZMTP 3.1 with the
+/// mechanism NULL or CURVE over tcp or ipc, so the other end may be any libzmq socket.
 ///
 /// Each link has a name, which is the first frame of what receive() gives and what send() takes. A
 /// link that breaks is made again, with growing pauses; what is sent meanwhile waits for it, up to
@@ -51,6 +51,7 @@ class ZmtpConnector final : private ZmtpHost {
     /// all links are made again: the network may swallow everything without a word. 0: never.
     Duration probe_interval{};
     Duration proof_time{std::chrono::seconds(6)};
+    CurvePtr curve{};  ///< of curve_client()
   };
 
   /// `log` must outlive the connector.

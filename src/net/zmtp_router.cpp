@@ -45,7 +45,8 @@ ZmtpRouter::ZmtpRouter(IoLoop& loop, std::string name, const Options& options, L
       options_(options),
       session_options_{.type = options.type,
                        .identity = options.identity,
-                       .message_bytes_max = options.message_bytes_max},
+                       .message_bytes_max = options.message_bytes_max,
+                       .curve = options.curve},
       log_(log),
       next_name_(std::random_device{}()) {}
 

@@ -27,7 +27,7 @@ namespace ipf {
 /// A listening ROUTER of its own, for the queues through which every task passes: it reads and
 /// writes TCP in the thread that owns it, where libzmq hands each message from an IO thread to that
 /// thread and back (six thread switches a task, which cost more than all the rest). ZMTP 3.1 with
-/// the NULL mechanism, so that any libzmq socket may connect; what needs CURVE uses Socket.
+/// the mechanism NULL or CURVE, so that any libzmq socket may connect.
 ///
 /// Differences to a libzmq ROUTER that matter here:
 /// - An identity belongs to the connection that has it. Does another one claim it, the holder has
@@ -53,12 +53,14 @@ class ZmtpRouter final : private ZmtpHost {
     std::size_t unsent_bytes_max{std::size_t{2} << 30U};
     std::size_t connections_max{60'000};
     Duration handshake_time{std::chrono::seconds(10)};
+    CurvePtr curve{};  ///< of curve_server(): peers have to encrypt
 
     static Options with(std::string identity, const NetLimits& limits) {
       Options out;
       out.identity = std::move(identity);
       out.message_bytes_max = limits.message_bytes_max;
       out.handshake_time = limits.handshake_time;
+      out.curve = limits.curve;
       return out;
     }
   };

@@ -15,6 +15,11 @@ constexpr std::size_t greeting_size = 64;
 constexpr std::uint8_t flag_more = 1;
 constexpr std::uint8_t flag_long = 2;
 constexpr std::uint8_t flag_command = 4;
+constexpr std::size_t as_server_at = 32;
+constexpr std::string_view null_mechanism = "NULL";
+constexpr std::string_view curve_mechanism = "CURVE";
+/// In front of the body of a large encrypted frame, so that its payload is aligned for numbers.
+constexpr std::size_t sealed_offset = 64 - CurveSession::overhead;
 
 std::uint8_t byte_at(std::string_view bytes, std::size_t index) {
   return static_cast<std::uint8_t>(bytes[index]);
@@ -48,7 +53,7 @@ void append_property(std::string& out, std::string_view name, std::string_view v
   out += value;
 }
 
-void append_command(std::string& out, std::string_view body) {
+void append_plain_command(std::string& out, std::string_view body) {
   const bool is_long = body.size() > 255;
   out += static_cast<char>(is_long ? flag_command | flag_long : flag_command);
   append_big_endian(out, body.size(), is_long ? 8 : 1);
@@ -88,10 +93,6 @@ void append_zmtp_header(std::string& out, std::size_t size, bool more) {
   append_big_endian(out, size, is_long ? 8 : 1);
 }
 
-void append_zmtp_ping(std::string& out) {
-  append_command(out, std::string_view("\4PING\0\0", 7));  // with no time to live
-}
-
 Frames zmtp_subscription(std::string_view peer) {
   FramesBuilder out;
   out.add(peer);
@@ -99,16 +100,76 @@ Frames zmtp_subscription(std::string_view peer) {
   return out.finish();
 }
 
-ZmtpSession::ZmtpSession(const Options& options) : options_(options) {}
+ZmtpSession::ZmtpSession(const Options& options) : options_(options) {
+  if (options.curve) {
+    curve_ = std::make_unique<CurveSession>(options.curve);
+  }
+}
+
+std::string ZmtpSession::metadata() const {
+  std::string out;
+  append_property(out, "Socket-Type", name_of(options_.type));
+  append_property(out, "Identity", options_.identity);
+  return out;
+}
 
 std::string ZmtpSession::hello() const {
-  std::string out("\xff\0\0\0\0\0\0\0\0\x7f\3\1NULL", 16);
+  std::string out("\xff\0\0\0\0\0\0\0\0\x7f\3\1", 12);
+  out += curve_ ? curve_mechanism : null_mechanism;
   out.resize(greeting_size, '\0');
-  std::string ready("\5READY");
-  append_property(ready, "Socket-Type", name_of(options_.type));
-  append_property(ready, "Identity", options_.identity);
-  append_command(out, ready);
+  if (curve_) {
+    out[as_server_at] = options_.curve->server ? '\1' : '\0';
+  } else {
+    append_plain_command(out, "\5READY" + metadata());
+  }
   return out;
+}
+
+std::string ZmtpSession::seal(std::string_view frame, bool more) {
+  std::string out;
+  append_zmtp_header(out, frame.size() + CurveSession::overhead, false);
+  const std::size_t header = out.size();
+  out.resize(header + CurveSession::overhead + frame.size());
+  curve_->seal(frame, more ? CurveSession::flag_more : 0, std::span(out).subspan(header));
+  return out;
+}
+
+SharedBytes ZmtpSession::seal_large(std::string_view frame, bool more) {
+  const std::size_t size = frame.size() + CurveSession::overhead;
+  const auto body =
+      std::make_shared_for_overwrite<char[]>(size);  // NOLINT(modernize-avoid-c-arrays)
+  curve_->seal(frame, more ? CurveSession::flag_more : 0, {body.get(), size});
+  return {body, {body.get(), size}};
+}
+
+std::string ZmtpSession::ping() {
+  std::string out;
+  append_command(out, std::string_view("\4PING\0\0", 7));  // with no time to live
+  return out;
+}
+
+void ZmtpSession::append_command(std::string& out, std::string_view body) {
+  if (!curve_) {
+    append_plain_command(out, body);
+    return;
+  }
+  append_zmtp_header(out, body.size() + CurveSession::overhead, false);
+  const std::size_t header = out.size();
+  out.resize(header + CurveSession::overhead + body.size());
+  curve_->seal(body, CurveSession::flag_command, std::span(out).subspan(header));
+}
+
+template <class Bytes>
+void ZmtpSession::add_frame(Bytes frame,
+                            std::size_t size,
+                            bool more,
+                            std::vector<Frames>& messages) {
+  if (!std::exchange(in_message_, true)) {
+    builder_.add(name_);
+  }
+  message_bytes_ += size;
+  builder_.add(std::move(frame));
+  end_frame(more, messages);
 }
 
 Result<void> ZmtpSession::feed(std::string_view bytes,
@@ -117,7 +178,7 @@ Result<void> ZmtpSession::feed(std::string_view bytes,
   if (const std::span<char> space = room(); !space.empty()) {
     const std::size_t count = std::min(space.size(), bytes.size());
     std::memcpy(space.data(), bytes.data(), count);
-    filled(count, messages);
+    IPF_TRY(filled(count, messages, answer));
     bytes.remove_prefix(count);
   }
   if (pending_.empty()) {
@@ -148,7 +209,7 @@ Result<std::size_t> ZmtpSession::parse(std::string_view bytes,
     if (bytes.size() < greeting_size) {
       return std::size_t{0};
     }
-    IPF_TRY(take_greeting(bytes.substr(0, greeting_size)));
+    IPF_TRY(take_greeting(bytes.substr(0, greeting_size), answer));
     bytes.remove_prefix(greeting_size);
   }
   while (bytes.size() >= 2 && !(ready() && name_.empty())) {
@@ -179,38 +240,48 @@ Result<std::size_t> ZmtpSession::parse(std::string_view bytes,
     if (!complete && size <= large_frame) {
       break;
     }
-    IPF_TRY(begin_frame(size));
+    const std::uint64_t overhead = curve_ ? CurveSession::overhead : 0;
+    IPF_TRY(check_frame(size - std::min(size, overhead)));
     const bool more = (flags & flag_more) != 0;
     bytes.remove_prefix(header);
     if (size <= large_frame) {
-      builder_.add(bytes.substr(0, size));
+      if (curve_) {
+        IPF_TRY(take_sealed(bytes.substr(0, size), messages, answer));
+      } else {
+        add_frame(bytes.substr(0, size), size, more, messages);
+      }
       bytes.remove_prefix(size);
-      end_frame(more, messages);
       continue;
     }
-    large_ = std::make_shared_for_overwrite<char[]>(size);  // NOLINT(modernize-avoid-c-arrays)
+    large_offset_ = curve_ ? sealed_offset : 0;
+    // NOLINTNEXTLINE(modernize-avoid-c-arrays)
+    large_ = std::make_shared_for_overwrite<char[]>(large_offset_ + size);
     large_size_ = size;
     large_filled_ = 0;
     large_more_ = more;
     const std::size_t here = std::min<std::size_t>(size, bytes.size());
-    std::memcpy(large_.get(), bytes.data(), here);
-    filled(here, messages);
+    std::memcpy(large_.get() + large_offset_, bytes.data(), here);
+    IPF_TRY(filled(here, messages, answer));
     bytes.remove_prefix(here);
   }
   return all - bytes.size();
 }
 
-Result<void> ZmtpSession::take_greeting(std::string_view greeting) {
+Result<void> ZmtpSession::take_greeting(std::string_view greeting, std::string& answer) {
   if ((byte_at(greeting, 9) & 1U) == 0 || byte_at(greeting, 10) < 3) {
     return violation("the peer speaks an older ZMTP than 3");
   }
   std::string_view mechanism = greeting.substr(12, 20);
   mechanism = mechanism.substr(0, mechanism.find('\0'));
-  if (mechanism != "NULL") {
-    return violation("the peer wants the mechanism " + printable(mechanism) +
-                     ", this socket has none");
+  const std::string_view own = curve_ ? curve_mechanism : null_mechanism;
+  if (mechanism != own) {
+    return violation("the peer wants the mechanism " + printable(mechanism) + ", this socket has " +
+                     std::string(own));
   }
   stage_ = Stage::handshake;
+  if (curve_ && !options_.curve->server) {
+    append_plain_command(answer, curve_->hello());
+  }
   return {};
 }
 
@@ -223,6 +294,9 @@ Result<void> ZmtpSession::take_command(std::string_view body,
   }
   const std::string_view name = body.substr(1, name_size);
   const std::string_view rest = body.substr(1 + name_size);
+  if (stage_ == Stage::handshake && curve_) {
+    return take_curve(body, answer);
+  }
   if (stage_ == Stage::handshake) {
     if (name != "READY") {
       return violation("command " + printable(name) + " instead of READY");
@@ -276,12 +350,38 @@ Result<void> ZmtpSession::take_ready(std::string_view properties) {
   return {};
 }
 
-Result<void> ZmtpSession::begin_frame(std::uint64_t size) {
-  if (!in_message_) {
-    in_message_ = true;
-    message_bytes_ = 0;
-    builder_.add(name_);
+Result<void> ZmtpSession::take_curve(std::string_view body, std::string& answer) {
+  auto step = curve_->take(body, metadata());
+  if (!step) {
+    return unexpected(step.error());
   }
+  if (step->metadata) {
+    IPF_TRY(take_ready(*step->metadata));
+  }
+  if (!step->answer.empty()) {
+    append_plain_command(answer, step->answer);
+  }
+  return {};
+}
+
+Result<void> ZmtpSession::take_sealed(std::string_view body,
+                                      std::vector<Frames>& messages,
+                                      std::string& answer) {
+  std::string opened(body);
+  const auto flags = curve_->open(opened);
+  if (!flags) {
+    return unexpected(flags.error());
+  }
+  const std::string_view payload = std::string_view(opened).substr(CurveSession::overhead);
+  if ((*flags & CurveSession::flag_command) != 0) {
+    return take_command(payload, messages, answer);
+  }
+  add_frame(payload, payload.size(), (*flags & CurveSession::flag_more) != 0, messages);
+  return {};
+}
+
+/// Before anything is kept of a frame: may the message have it?
+Result<void> ZmtpSession::check_frame(std::uint64_t size) const {
   if (size > options_.message_bytes_max - message_bytes_ ||
       builder_.size() >= options_.message_frames_max) {
     return unexpected(ErrorCode::too_large,
@@ -289,7 +389,6 @@ Result<void> ZmtpSession::begin_frame(std::uint64_t size) {
                           " bytes or has more than " + std::to_string(options_.message_frames_max) +
                           " frames");
   }
-  message_bytes_ += size;
   return {};
 }
 
@@ -305,20 +404,35 @@ void ZmtpSession::end_frame(bool more, std::vector<Frames>& messages) {
 }
 
 std::span<char> ZmtpSession::room() const {
-  return large_ == nullptr
-             ? std::span<char>{}
-             : std::span<char>{large_.get() + large_filled_, large_size_ - large_filled_};
+  return large_ == nullptr ? std::span<char>{}
+                           : std::span<char>{large_.get() + large_offset_ + large_filled_,
+                                             large_size_ - large_filled_};
 }
 
-void ZmtpSession::filled(std::size_t count, std::vector<Frames>& messages) {
+Result<void> ZmtpSession::filled(std::size_t count,
+                                 std::vector<Frames>& messages,
+                                 std::string& answer) {
   large_filled_ += count;
   if (large_filled_ < large_size_) {
-    return;
+    return {};
   }
-  const std::string_view bytes{large_.get(), large_size_};
-  builder_.add(SharedBytes{std::move(large_), bytes});
+  const auto owner = std::move(large_);
   large_ = nullptr;
-  end_frame(large_more_, messages);
+  std::span<char> body(owner.get() + large_offset_, large_size_);
+  bool more = large_more_;
+  if (curve_) {
+    const auto flags = curve_->open(body);
+    if (!flags) {
+      return unexpected(flags.error());
+    }
+    body = body.subspan(CurveSession::overhead);
+    if ((*flags & CurveSession::flag_command) != 0) {
+      return take_command({body.data(), body.size()}, messages, answer);
+    }
+    more = (*flags & CurveSession::flag_more) != 0;
+  }
+  add_frame(SharedBytes{owner, {body.data(), body.size()}}, body.size(), more, messages);
+  return {};
 }
 
 }  // namespace ipf
