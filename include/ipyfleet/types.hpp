@@ -19,6 +19,7 @@ inline constexpr Timeout forever = Timeout::max();
 enum class ClientErrorCode {
   invalid_argument,  ///< the call cannot be right, whatever the cluster does
   not_found,         ///< no connection file, or one that names nothing
+  permission,        ///< the ssh server wants a password, or another key
   unsupported,       ///< the connection file asks for something that this client cannot do
   timed_out,         ///< no answer within the time allowed
   too_many,          ///< a limit of ClientLimits is reached
@@ -62,6 +63,11 @@ struct ConnectOptions {
   /// `tcp://host` or `tcp://host:port`, in place of the host and the registration port that the
   /// file names: where a controller is reached by another name than the one it knows of itself.
   std::string url{};
+  /// `[user@]host[:port]`: all connections go through one ssh process by way of this server. Empty:
+  /// the one that the connection file names, if the controller cannot be reached without it.
+  std::string ssh_server{};
+  std::string ssh_key{};                      ///< file of a private key; empty: as ssh finds one
+  std::string ssh_password{};                 ///< empty: none; ssh asks nobody, it fails
   Timeout timeout{std::chrono::seconds(10)};  ///< for the controller's first answer
 };
 

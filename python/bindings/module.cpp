@@ -70,6 +70,9 @@ void translate(const ClientError& error) {
     case ClientErrorCode::not_found:
       type = PyExc_FileNotFoundError;
       break;
+    case ClientErrorCode::permission:
+      type = PyExc_PermissionError;
+      break;
     case ClientErrorCode::timed_out:
       type = PyExc_TimeoutError;
       break;
@@ -313,17 +316,22 @@ void bind_client(const py::module_& module, const QueuePtr& queue) {
       .def(
           py::init([queue](std::string connection_text, std::string file, std::string profile,
                            std::string profile_dir, std::string ipython_dir, std::string cluster_id,
+                           std::string ssh_server, std::string ssh_key, std::string ssh_password,
                            const std::optional<double>& timeout, std::size_t outstanding_max) {
             return connect({.connection_text = std::move(connection_text),
                             .file = std::move(file),
                             .profile = std::move(profile),
                             .profile_dir = std::move(profile_dir),
                             .ipython_dir = std::move(ipython_dir),
-                            .cluster_id = std::move(cluster_id)},
+                            .cluster_id = std::move(cluster_id),
+                            .ssh_server = std::move(ssh_server),
+                            .ssh_key = std::move(ssh_key),
+                            .ssh_password = std::move(ssh_password)},
                            outstanding_max, timeout, queue);
           }),
           py::kw_only(), "connection_text"_a = "", "file"_a = "", "profile"_a = "",
-          "profile_dir"_a = "", "ipython_dir"_a = "", "cluster_id"_a = "", "timeout"_a = 10.0,
+          "profile_dir"_a = "", "ipython_dir"_a = "", "cluster_id"_a = "", "ssh_server"_a = "",
+          "ssh_key"_a = "", "ssh_password"_a = "", "timeout"_a = 10.0,
           "outstanding_max"_a = ClientLimits{}.outstanding_max)
       .def("engines",
            [](const NativeClient& self) {

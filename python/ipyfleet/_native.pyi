@@ -73,6 +73,9 @@ class Client:
         profile_dir: str = "",
         ipython_dir: str = "",
         cluster_id: str = "",
+        ssh_server: str = "",
+        ssh_key: str = "",
+        ssh_password: str = "",
         timeout: float | None = 10.0,
         outstanding_max: int = 4000000,
     ) -> None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
@@ -42,12 +43,15 @@ def _running_profile() -> str:
     return str(BaseIPythonApplication.instance().profile)
 
 
-def _refuse_tunnels(sshserver: Any, sshkey: Any, password: Any, paramiko: Any) -> None:
-    if sshserver or sshkey or password or paramiko:
-        raise ConnectionError(
-            "this client cannot open ssh tunnels yet; forward the ports of the connection file by"
-            " hand (ssh -L), or use a controller that can be reached (ipcontroller --ip)"
-        )
+def _connect(options: Mapping[str, Any], password: str | None) -> _native.Client:
+    """Connect; ask for the password of the ssh server if it wants one and somebody is there."""
+    try:
+        return _native.Client(**options, ssh_password=password or "")
+    except PermissionError as refused:
+        if "ssh tunnel" not in str(refused) or password is not None or not sys.stdin.isatty():
+            raise
+    password = getpass.getpass(f"SSH password for {options['ssh_server'] or 'the tunnel'}: ")
+    return _native.Client(**options, ssh_password=password)
 
 
 class Client(Control):
@@ -69,8 +73,16 @@ class Client(Control):
         Has no use here.
     debug
         Kept as the attribute `debug`.
-    sshserver, sshkey, password, paramiko
-        Refused: ssh tunnels are not there yet.
+    sshserver
+        ``[user@]host[:port]``: all connections go through one ssh process by way of this server.
+        Without it the server that the connection file names is taken, if the controller cannot be
+        reached otherwise.
+    sshkey
+        File of the private key for it.
+    password
+        Of the server. If it wants one and none is given, it is asked for at a terminal.
+    paramiko
+        Has no use here: the tunnel is OpenSSH's.
     timeout
         Seconds to wait for the controller.
     cluster
@@ -84,6 +96,10 @@ class Client(Control):
     ------
     FileNotFoundError
         If there is no such connection file, because no cluster is running.
+    PermissionError
+        If the ssh server wants another key or password.
+    ConnectionError
+        If there is no ssh tunnel for another reason.
     TimeoutError
         If the controller does not answer.
     ValueError
@@ -119,7 +135,6 @@ class Client(Control):
         cluster: Any = None,
         **extra_args: Any,
     ) -> None:
-        _refuse_tunnels(sshserver, sshkey, password, paramiko)
         self.block: bool = bool(extra_args.pop("block", False))
         self.keep_results: bool = bool(extra_args.pop("keep_results", True))
         if extra_args:
@@ -140,16 +155,18 @@ class Client(Control):
         self.debug = debug
         self.cluster = cluster
         self.profile = profile or _running_profile() or "default"
-        native = _native.Client(
+        options: dict[str, Any] = dict(
             connection_text=text,
             file=os.path.expanduser(file),
             profile=profile or _running_profile(),
             profile_dir=os.path.expanduser(os.fspath(profile_dir or "")),
             ipython_dir=os.path.expanduser(os.fspath(ipython_dir or "")),
             cluster_id=cluster_id or "",
+            ssh_server=sshserver or "",
+            ssh_key=os.path.expanduser(sshkey or ""),
             timeout=timeout,
         )
-        self.connection = Connection(native)
+        self.connection = Connection(_connect(options, password))
         self._activate_first()
 
     def _activate_first(self) -> None:

@@ -81,7 +81,7 @@ std::uint64_t Client::engines_version() const {
 }
 
 bool Client::wait_connected(Timeout timeout) const {
-  return core().board.wait_listed(timeout);
+  return core().wait_connected(timeout);
 }
 
 bool Client::wait_for_engines(std::size_t count, Timeout timeout) const {

@@ -26,13 +26,18 @@ Result<std::filesystem::path> file_of(const ConnectOptions& options) {
   return located->client_file();
 }
 
-Result<void> check_supported(const ConnectionInfo& info, const std::string& source) {
-  if (!info.ssh.empty()) {
-    return unexpected(ErrorCode::unavailable, source + " asks for an ssh tunnel by way of '" +
-                                                  info.ssh +
-                                                  "', which this client does not support");
+/// Whether a tunnel is needed, and from where to where (protocol.md 2.3).
+void choose_tunnel(const ConnectOptions& options, FoundConnection& found) {
+  constexpr std::string_view protocol = "tcp://";
+  const ConnectionInfo& info = found.info;
+  const std::string reached = found.interface.substr(protocol.size());
+  const bool elsewhere = !is_loopback(reached) || !is_this_machine(info.location);
+  found.ssh_server = !options.ssh_server.empty() ? options.ssh_server : elsewhere ? info.ssh : "";
+  if (found.ssh_server.empty() && !(options.ssh_key.empty() && options.ssh_password.empty())) {
+    found.ssh_server = reached;  // as ipyparallel does it: the controller's host is the server
   }
-  return {};
+  const bool any = info.interface == "tcp://*" || info.interface == "tcp://0.0.0.0";
+  found.ssh_host = !any ? reached : info.location.empty() ? "127.0.0.1" : info.location;
 }
 
 std::string variable(const char* name) {
@@ -99,8 +104,6 @@ Result<FoundConnection> find_connection(const ConnectOptions& options) {
     }
     found.info = std::move(*info);
   }
-  IPF_TRY(
-      check_supported(found.info, found.file.empty() ? "the connection information" : found.file));
   if (!options.url.empty()) {
     IPF_TRY(apply_url(options.url, found.info));
   }
@@ -110,10 +113,14 @@ Result<FoundConnection> find_connection(const ConnectOptions& options) {
   }
   found.curve = std::move(*curve);
   auto interface = reachable_interface(found.info.interface, found.info.location);
-  if (!interface) {
+  if (interface) {
+    found.interface = std::move(*interface);
+  } else if (options.ssh_server.empty() && found.info.ssh.empty()) {
     return unexpected(interface.error());
+  } else {
+    found.interface = "tcp://" + found.info.location;  // the ssh server may know it
   }
-  found.interface = std::move(*interface);
+  choose_tunnel(options, found);
   return found;
 }
 

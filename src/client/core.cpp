@@ -16,8 +16,9 @@ ClientErrorCode to_code(ErrorCode code) {
   switch (code) {
     case ErrorCode::not_found:
     case ErrorCode::io:
-    case ErrorCode::permission:
       return ClientErrorCode::not_found;
+    case ErrorCode::permission:
+      return ClientErrorCode::permission;
     case ErrorCode::unavailable:
       return ClientErrorCode::unsupported;
     case ErrorCode::timed_out:
@@ -61,10 +62,30 @@ Frames to_frames(std::span<const Buffer> buffers) {
   return builder.finish();
 }
 
+/// Starts the tunnel that the connection needs, if any, and lets it go through there.
+std::unique_ptr<SshTunnel> open_tunnel(const ConnectOptions& options, FoundConnection& found) {
+  if (found.ssh_server.empty()) {
+    return nullptr;
+  }
+  const ConnectionInfo& info = found.info;
+  std::vector<int> ports{info.registration, info.notification, info.iopub,
+                         info.mux,          info.task,         info.control};
+  ports.insert(ports.end(), info.broadcast.begin(), info.broadcast.end());
+  std::erase(ports, 0);
+  auto tunnel = value_or_throw(SshTunnel::start({.server = found.ssh_server,
+                                                 .key_file = options.ssh_key,
+                                                 .password = options.ssh_password,
+                                                 .host = found.ssh_host,
+                                                 .ports = std::move(ports)}));
+  found.interface = tunnel->interface();
+  return tunnel;
+}
+
 }  // namespace
 
 Core::Core(const ConnectOptions& options, const ClientLimits& limits)
     : found(value_or_throw(find_connection(options))),
+      tunnel(open_tunnel(options, found)),
       signer(value_or_throw(Signer::create(found.info.key, found.info.signature_scheme))),
       session(new_session_id()),
       writer(session, user_name(), signer),
@@ -148,8 +169,28 @@ StatePtr Core::find(std::string_view msg_id) const {
   return board.find(number, rest.substr(digits.size() + 1));
 }
 
+bool Core::wait_connected(Timeout timeout) const {
+  if (!tunnel) {
+    return board.wait_listed(timeout);
+  }
+  constexpr Timeout look = std::chrono::milliseconds(50);
+  for (Timeout left = timeout;; left -= left == forever ? Timeout::zero() : look) {
+    if (const auto failure = tunnel->failure()) {
+      throw ClientError(failure->code == ErrorCode::permission ? ClientErrorCode::permission
+                                                               : ClientErrorCode::closed,
+                        failure->message);
+    }
+    if (board.wait_listed(std::min(left, look))) {
+      return true;
+    }
+    if (left <= look) {
+      return false;
+    }
+  }
+}
+
 void Core::connect(Timeout timeout) const {
-  if (timeout <= Timeout::zero() || board.wait_listed(timeout)) {
+  if (timeout <= Timeout::zero() || wait_connected(timeout)) {
     return;
   }
   const double seconds = std::chrono::duration<double>(timeout).count();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,6 +14,7 @@
 #include "client/request_writer.hpp"
 #include "client/result_board.hpp"
 #include "ipyfleet/client.hpp"
+#include "launcher/ssh_tunnel.hpp"
 #include "protocol/signer.hpp"
 
 namespace ipf::client {
@@ -30,12 +32,15 @@ class Core {
   std::vector<Request> send_broadcast(const RequestSpec& spec, std::span<const std::string> uuids);
   /// The request that a message id names, if it is one of ours and still known.
   [[nodiscard]] StatePtr find(std::string_view msg_id) const;
-  /// Waits for the controller's first answer.
+  /// Waits for the controller's first answer; throws when there is none.
   void connect(Timeout timeout) const;
+  /// The same; false when there is none in time. Throws when the tunnel to it failed.
+  [[nodiscard]] bool wait_connected(Timeout timeout) const;
   /// All engines, or those with these ids.
   [[nodiscard]] std::vector<EngineInfo> engines(std::span<const int> ids) const;
 
   FoundConnection found;
+  std::unique_ptr<SshTunnel> tunnel;  ///< `found` points into it; may be null
   Signer signer;
   std::string session;
   RequestWriter writer;

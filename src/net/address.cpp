@@ -84,8 +84,17 @@ Result<std::string> reachable_interface(std::string_view interface, std::string_
          (is_loopback(*resolved) || local_ips().contains(*resolved) ? "127.0.0.1" : *resolved);
 }
 
+bool is_this_machine(std::string_view host) {
+  if (host.empty() || host == host_name() || is_loopback(host)) {
+    return true;
+  }
+  const auto resolved = resolve(std::string(host));
+  return resolved && (is_loopback(*resolved) || local_ips().contains(*resolved));
+}
+
 std::string endpoint_url(std::string_view interface, int port) {
-  return std::string(interface) + ":" + std::to_string(port);
+  return std::string(interface) + (interface.starts_with("ipc://") ? "-" : ":") +
+         std::to_string(port);
 }
 
 }  // namespace ipf

@@ -12,7 +12,10 @@ namespace ipf {
 /// location is this machine, else the address that the location resolves to.
 Result<std::string> reachable_interface(std::string_view interface, std::string_view location);
 
-/// `interface:port`, as ZeroMQ wants it.
+/// True when the name or address is this machine's; false when it cannot be resolved.
+bool is_this_machine(std::string_view host);
+
+/// `interface:port`, as ZeroMQ wants it; `interface-port` for ipc://.
 std::string endpoint_url(std::string_view interface, int port);
 
 /// True for 127.0.0.0/8, ::1 and localhost.

@@ -262,12 +262,6 @@ def test_properties(rc: ipp.Client) -> None:
             getattr(rc, name)()
 
 
-@pytest.mark.parametrize("argument", ["sshserver", "sshkey", "password", "paramiko"])
-def test_tunnels_are_refused(cluster: Cluster, argument: str) -> None:
-    with pytest.raises(ConnectionError, match="ssh tunnels"):
-        ipp.Client(cluster.file, **{argument: "x"})  # type: ignore[arg-type]
-
-
 def test_arguments_that_are_wrong(cluster: Cluster) -> None:
     with pytest.raises(TypeError, match="no argument 'colour'"):
         ipp.Client(cluster.file, colour=1)
