@@ -123,9 +123,9 @@ class Cluster:
         wait_until(written, f"a connection file of the controller\n{self.logs()}", START_SECONDS)
         return controller
 
-    def start_engine(self) -> subprocess.Popen[bytes]:
+    def start_engine(self, *args: str) -> subprocess.Popen[bytes]:
         """Start one more engine."""
-        return self._start("engine")
+        return self._start("engine", *args)
 
     def logs(self) -> str:
         """Return the last lines of all processes."""
