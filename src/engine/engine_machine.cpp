@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <unordered_set>
 #include <utility>
 
 #include "core/check.hpp"
@@ -21,42 +20,7 @@ std::string seconds_text(Duration duration) {
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(duration).count()) + " s";
 }
 
-/// Native requests are answered at once, and nobody could be told of the end of a notice.
-bool can_be_aborted(RequestKind kind) {
-  return kind != RequestKind::native && kind != RequestKind::notice;
-}
-
 }  // namespace
-
-void EngineMachine::AbortIds::add(const std::string& id, bool moved, std::size_t most) {
-  if (most == 0) {
-    return;
-  }
-  if (const auto [known, is_new] = ids_.emplace(id, moved); !is_new) {
-    known->second = known->second && moved;
-    return;
-  }
-  order_.push_back(id);
-  while (order_.size() > most) {
-    ids_.erase(order_.front());
-    order_.pop_front();
-  }
-}
-
-std::optional<bool> EngineMachine::AbortIds::take(const std::string& id) {
-  const auto found = ids_.find(id);
-  if (found == ids_.end()) {
-    return std::nullopt;
-  }
-  const bool moved = found->second;
-  ids_.erase(found);
-  return moved;
-}
-
-void EngineMachine::AbortIds::clear() {
-  ids_.clear();
-  order_.clear();
-}
 
 void EngineMachine::step(TimePoint now, const Event& event, Actions& actions) {
   if (phase_ == Phase::left) {
@@ -69,13 +33,10 @@ void EngineMachine::step(TimePoint now, const Event& event, Actions& actions) {
 }
 
 TimePoint EngineMachine::next_deadline() const {
-  TimePoint next = std::min(
-      {registration_deadline_, registration_note_, ping_deadline_, ask_again_, stop_deadline_});
+  TimePoint next = std::min({registration_deadline_, registration_note_, ping_deadline_, ask_again_,
+                             stop_deadline_, work_.next_deadline()});
   for (const auto& signal : signals_) {
     next = std::min(next, signal.due);
-  }
-  for (const auto& cancel : cancels_) {
-    next = std::min(next, cancel.deadline);
   }
   return next;
 }
@@ -129,7 +90,7 @@ void EngineMachine::join(EngineId id) {
   act(PublishStarting{});
   if (shell_started_) {
     phase_ = Phase::serving;
-    start_next();
+    work_.open(*actions_);
   }
 }
 
@@ -193,7 +154,7 @@ void EngineMachine::on_event(const ShellStarted& /*event*/) {
   shell_started_ = true;
   if (phase_ == Phase::connected) {
     phase_ = Phase::serving;
-    start_next();
+    work_.open(*actions_);
   }
 }
 
@@ -261,100 +222,13 @@ void EngineMachine::check_heart() {
 // ---- shell requests -----------------------------------------------------------------------------
 
 void EngineMachine::on_event(const RequestArrived& event) {
-  if (phase_ == Phase::stopping) {
-    return;
-  }
-  if (can_be_aborted(event.kind) && !abort_ids_.empty()) {
-    if (const auto moved = abort_ids_.take(event.msg_id)) {
-      answer_aborted(event.token, *moved);
-      return;
-    }
-  }
-  if (queue_.size() >= options_.queue_max) {
-    act(PublishBusy{.token = event.token});
-    act(SendFailure{.token = event.token,
-                    .ename = "EngineError",
-                    .evalue = "the engine's queue is full (" + std::to_string(options_.queue_max) +
-                              " requests)"});
-    act(PublishIdle{.token = event.token});
-    return;
-  }
-  queue_.push_back({.token = event.token, .kind = event.kind, .msg_id = event.msg_id});
-  if (!running_) {
-    start_next();
+  if (phase_ != Phase::stopping) {
+    work_.add(event, *actions_);
   }
 }
 
 void EngineMachine::on_event(const RequestFinished& event) {
-  IPF_CHECK(running_ && *running_ == event.token);
-  running_.reset();
-  settle_cancels(event.failed ? "interrupted" : "finished");
-  if (phase_ == Phase::stopping) {
-    return;  // the hub has been told that this engine is gone, and with it the client
-  }
-  std::vector<RequestToken> aborted;
-  if (event.stops_queue) {
-    std::erase_if(queue_, [&](const Queued& queued) {
-      const bool stopped = queued.kind == RequestKind::execute;
-      if (stopped) {
-        aborted.push_back(queued.token);
-      }
-      return stopped;
-    });
-  }
-  // The next request goes to Python before the reply is built and signed: both cores have work.
-  std::optional<RequestToken> begun;
-  if (phase_ == Phase::serving && clears_.empty() && !queue_.empty() &&
-      queue_.front().kind != RequestKind::native) {
-    begun = queue_.front().token;
-    running_msg_id_ = std::move(queue_.front().msg_id);
-    queue_.pop_front();
-    running_ = begun;
-    act(Execute{.token = *begun});
-  }
-  act(SendResult{.token = event.token});
-  act(PublishIdle{.token = event.token});
-  for (const auto token : aborted) {
-    answer_aborted(token);
-  }
-  if (begun) {
-    act(PublishBusy{.token = *begun});
-  } else {
-    start_next();
-  }
-}
-
-void EngineMachine::start_next() {
-  while (!running_ && phase_ == Phase::serving) {
-    if (!clears_.empty()) {
-      running_ = clears_.front();
-      clears_.pop_front();
-      running_msg_id_.clear();
-      act(Clear{.token = *running_});
-      return;
-    }
-    if (queue_.empty()) {
-      return;
-    }
-    Queued next = std::move(queue_.front());
-    queue_.pop_front();
-    if (next.kind == RequestKind::native) {
-      act(PublishBusy{.token = next.token});
-      act(SendAnswer{.token = next.token});
-      act(PublishIdle{.token = next.token});
-      continue;
-    }
-    running_ = next.token;
-    running_msg_id_ = std::move(next.msg_id);
-    act(Execute{.token = next.token});
-    act(PublishBusy{.token = next.token});
-  }
-}
-
-void EngineMachine::answer_aborted(RequestToken token, bool moved) {
-  act(PublishBusy{.token = token});
-  act(SendAborted{.token = token, .moved = moved});
-  act(PublishIdle{.token = token});
+  work_.finish(event, *actions_);
 }
 
 // ---- control requests ---------------------------------------------------------------------------
@@ -370,37 +244,11 @@ void EngineMachine::on_event(const ControlArrived& event) {
 void EngineMachine::control(RequestToken token, const Abort& request) {
   act(SendOk{.token = token});
   act(PublishIdle{.token = token});
-  abort_queued(request);
-}
-
-void EngineMachine::abort_queued(const Abort& request) {
-  std::unordered_set<std::string> wanted(request.msg_ids.begin(), request.msg_ids.end());
-  std::unordered_set<std::string> found;
-  std::vector<RequestToken> aborted;
-  std::erase_if(queue_, [&](const Queued& queued) {
-    const bool hit =
-        can_be_aborted(queued.kind) && (wanted.empty() || wanted.contains(queued.msg_id));
-    if (hit) {
-      aborted.push_back(queued.token);
-      found.insert(queued.msg_id);
-    }
-    return hit;
-  });
-  for (const auto token : aborted) {
-    answer_aborted(token, request.moved);
-  }
-  for (const auto& id : request.msg_ids) {
-    if (!found.contains(id)) {
-      abort_ids_.add(id, request.moved, options_.abort_ids_max);
-    }
-  }
+  work_.abort(request, *actions_);
 }
 
 void EngineMachine::control(RequestToken token, const ClearNamespace& /*request*/) {
-  clears_.push_back(token);
-  if (!running_) {
-    start_next();
-  }
+  work_.clear_namespace(token, *actions_);
 }
 
 void EngineMachine::control(RequestToken token, const Shutdown& request) {
@@ -415,9 +263,7 @@ void EngineMachine::control(RequestToken token, const Signal& request) {
   act(PublishIdle{.token = token});
   constexpr int interrupt_signal = 2;
   if (request.number == interrupt_signal) {
-    if (running_) {
-      act(Interrupt{});
-    }
+    work_.interrupt(*actions_);
     return;
   }
   signals_.push_back({.due = now_ + options_.signal_delay, .number = request.number});
@@ -426,9 +272,11 @@ void EngineMachine::control(RequestToken token, const Signal& request) {
 void EngineMachine::control(RequestToken token, const InterruptWork& /*request*/) {
   act(SendOk{.token = token});
   act(PublishIdle{.token = token});
-  if (running_) {
-    act(Interrupt{});
-  }
+  work_.interrupt(*actions_);
+}
+
+void EngineMachine::control(RequestToken token, const Cancel& request) {
+  work_.cancel(token, request, now_, *actions_);
 }
 
 void EngineMachine::control(RequestToken token, const Inquiry& /*request*/) {
@@ -489,14 +337,32 @@ void EngineMachine::stop(int status, bool restart) {
   ping_deadline_ = TimePoint::never();
   ask_again_ = TimePoint::never();
   stop_deadline_ = now_ + options_.stop_grace;
-  queue_.clear();
-  clears_.clear();
+  work_.close();
   signals_.clear();
-  abort_ids_.clear();
   act(StopPython{.restart = restart});
-  if (running_) {
-    act(Interrupt{});
-  }
+  work_.interrupt(*actions_);
+}
+
+void EngineMachine::on_event(const EndOrdered& event) {
+  work_.settle_cancels("killed", *actions_);
+  end_at_once(event.reason, 1);
+}
+
+void EngineMachine::end_after_cancel() {
+  note(LogLevel::warning, "ending this engine: a cancelled task did not end after its interrupt");
+  work_.settle_cancels("killed", *actions_);
+  act(StopPython{.restart = true});
+  end_at_once("the task was cancelled; it did not end after its interrupt, so its engine was ended",
+              0);
+}
+
+/// The main thread is not waited for; the request that runs gets a last word.
+void EngineMachine::end_at_once(const std::string& evalue, int status) {
+  work_.end_at_once(evalue, *actions_);
+  signals_.clear();
+  registration_deadline_ = TimePoint::never();
+  phase_ = Phase::left;
+  act(Leave{.status = status, .python_stopped = false});
 }
 
 void EngineMachine::on_event(const TimePassed& /*event*/) {
@@ -506,8 +372,8 @@ void EngineMachine::on_event(const TimePassed& /*event*/) {
     return;
   }
   raise_due_signals();
-  check_cancels();
-  if (phase_ == Phase::left) {
+  if (work_.has_late_cancel(now_)) {
+    end_after_cancel();
     return;
   }
   check_registration();
@@ -526,27 +392,19 @@ void EngineMachine::raise_due_signals() {
 }
 
 void EngineMachine::check_invariants() const {
-  IPF_CHECK(!running_ || phase_ == Phase::serving || phase_ == Phase::stopping ||
+  work_.check_invariants();
+  IPF_CHECK(!work_.busy() || phase_ == Phase::serving || phase_ == Phase::stopping ||
             phase_ == Phase::left);
-  IPF_CHECK(queue_.size() <= options_.queue_max);
-  IPF_CHECK(abort_ids_.remembered() <= options_.abort_ids_max);
+  IPF_CHECK(work_.is_open() == (phase_ == Phase::serving));
   if (phase_ == Phase::serving) {
     IPF_CHECK(id_ && shell_started_);
-    // Work waits only behind work that runs.
-    IPF_CHECK(running_ || (queue_.empty() && clears_.empty()));
   }
   if (phase_ == Phase::stopping || phase_ == Phase::left) {
-    IPF_CHECK(queue_.empty() && clears_.empty() && signals_.empty());
+    IPF_CHECK(work_.queued() == 0 && signals_.empty());
   }
   IPF_CHECK((phase_ == Phase::stopping) == (stop_deadline_ != TimePoint::never()) ||
             phase_ == Phase::left);
   IPF_CHECK((phase_ == Phase::registering) == (registration_deadline_ != TimePoint::never()));
-  for (std::size_t i = 1; i < queue_.size(); ++i) {
-    IPF_CHECK(queue_[i - 1].token < queue_[i].token);
-  }
-  if (running_ && !queue_.empty()) {
-    IPF_CHECK(*running_ != queue_.front().token);
-  }
 }
 
 }  // namespace ipf::engine

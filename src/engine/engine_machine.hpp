@@ -1,14 +1,13 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "core/clock.hpp"
 #include "engine/engine_events.hpp"
+#include "engine/work_queue.hpp"
 
 namespace ipf::engine {
 
@@ -22,11 +21,10 @@ struct MachineOptions {
   Duration stop_grace{std::chrono::milliseconds(700)};
   /// Time for a reply to leave before the signal that may end the process.
   Duration signal_delay{std::chrono::milliseconds(20)};
-  std::size_t queue_max{1'000'000};
-  std::size_t abort_ids_max{65536};
+  WorkQueue::Options work{};
 };
 
-/// The life of one engine and the order of its work.
+/// The life of one engine.
 ///
 /// | phase       | meaning                                         | left by |
 /// |-------------|-------------------------------------------------|--------------------------------------|
@@ -37,12 +35,8 @@ struct MachineOptions {
 /// pings    | | stopping    | waits for Python to end, not longer than a grace| PythonStopped,
 /// deadline              | | left        | Leave was ordered; every event is ignored       | |
 ///
-/// Invariants: at most one request runs; requests run in arrival order; each token gets
-/// PublishBusy, one reply (or none, for messages that ask for nothing) and PublishIdle in this
-/// order, unless the engine stops before (then the hub tells the clients); pings are answered only
-/// in `serving`, so that an engine the hub announces can work at once. An abort never touches what
-/// runs. Ids to abort that are not in the queue are remembered, the last `abort_ids_max` of them,
-/// for a request that arrives later.
+/// What it works on and in which order is the WorkQueue's; it is open in `serving`. Pings are
+/// answered only then, so that an engine the hub announces can work at once.
 ///
 /// An engine that hears no ping goes on working, keeps its replies and waits; when the connection
 /// or the pings come back it registers again, under its uuid and id. "Known" is a good answer, too.
@@ -50,7 +44,7 @@ struct MachineOptions {
 /// Owned by the reactor's thread. Behaviour: protocol.md 4.1, 4.2, 4.8, 8.
 class EngineMachine {
  public:
-  explicit EngineMachine(MachineOptions options) : options_(options) {}
+  explicit EngineMachine(MachineOptions options) : options_(options), work_(options.work) {}
 
   /// Appends what is to be done to `actions`.
   void step(TimePoint now, const Event& event, Actions& actions);
@@ -58,8 +52,8 @@ class EngineMachine {
   /// Ends the process when a promise of the class comment is broken.
   void check_invariants() const;
 
-  [[nodiscard]] std::size_t queued() const { return queue_.size(); }
-  [[nodiscard]] bool busy() const { return running_.has_value(); }
+  [[nodiscard]] std::size_t queued() const { return work_.queued(); }
+  [[nodiscard]] bool busy() const { return work_.busy(); }
   /// Empty before the first registration.
   [[nodiscard]] std::optional<EngineId> id() const { return id_; }
   /// No controller answers at the moment.
@@ -70,30 +64,10 @@ class EngineMachine {
 
  private:
   enum class Phase { created, registering, connected, serving, stopping, left };
-  struct Queued {
-    RequestToken token{};
-    RequestKind kind{RequestKind::native};
-    std::string msg_id{};
-  };
   struct DelayedSignal {
     TimePoint due{};
     int number{};
   };
-  /// Ids to abort that have not arrived; forgets the oldest beyond its bound.
-  class AbortIds {
-   public:
-    void add(const std::string& id, bool moved, std::size_t most);
-    /// Whether its abort said `moved`; nothing if there was no abort.
-    std::optional<bool> take(const std::string& id);
-    void clear();
-    [[nodiscard]] bool empty() const { return ids_.empty(); }
-    [[nodiscard]] std::size_t remembered() const { return order_.size(); }
-
-   private:
-    std::unordered_map<std::string, bool> ids_{};
-    std::deque<std::string> order_{};  ///< may name ids that were taken since
-  };
-
   void on_event(const EngineStarted& event);
   void on_event(const KernelOpened& event);
   void on_event(const RegistrationAccepted& event);
@@ -132,12 +106,8 @@ class EngineMachine {
   void note(LogLevel level, std::string text) {
     act(Note{.level = level, .text = std::move(text)});
   }
-  void answer_aborted(RequestToken token, bool moved = false);
-  void start_next();
-  void abort_queued(const Abort& request);
   void stop(int status, bool restart = false);
-  void settle_cancels(const std::string& outcome);
-  void check_cancels();
+  void end_after_cancel();
   void end_at_once(const std::string& evalue, int status);
   void stop_unregistered(int status, const std::string& reason);
   void join(EngineId id);
@@ -158,17 +128,7 @@ class EngineMachine {
   Phase phase_{Phase::created};
   std::optional<EngineId> id_{};
   bool shell_started_{};
-  struct CancelWait {
-    RequestToken token{};
-    TimePoint deadline{TimePoint::never()};
-  };
-
-  std::optional<RequestToken> running_{};
-  std::string running_msg_id_{};
-  std::vector<CancelWait> cancels_{};  ///< of the request that runs
-  std::deque<RequestToken> clears_{};  ///< run before the queue goes on
-  std::deque<Queued> queue_{};
-  AbortIds abort_ids_{};
+  WorkQueue work_;
   std::vector<DelayedSignal> signals_{};
 
   TimePoint registration_since_{};

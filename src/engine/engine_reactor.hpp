@@ -7,21 +7,18 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "core/clock.hpp"
 #include "core/log.hpp"
+#include "engine/captured_output.hpp"
 #include "engine/engine_channels.hpp"
 #include "engine/engine_link.hpp"
 #include "engine/engine_machine.hpp"
 #include "engine/kernel_link.hpp"
 #include "engine/nanny_link.hpp"
 #include "engine/output_capture.hpp"
-#include "engine/reply_texts.hpp"
-#include "engine/sent_replies.hpp"
-#include "engine/usage_report.hpp"
+#include "engine/request_desk.hpp"
 #include "net/io_loop.hpp"
 #include "net/loop_sources.hpp"
 #include "protocol/connection_file.hpp"
@@ -74,18 +71,6 @@ class EngineReactor {
   int run();
 
  private:
-  /// A request that has not got its idle yet.
-  struct Pending {
-    Channel channel{Channel::shell};
-    std::string msg_type{};
-    std::string msg_id{};
-    Message head;                      ///< without large buffers
-    std::optional<Message> request{};  ///< complete, until Python has it
-    WallTime started{};
-    std::string content{};  ///< of Python's reply
-    Frames buffers{};
-  };
-
   void open_link();
   void poll(TimePoint deadline);
   void feed(const Event& event);
@@ -105,9 +90,6 @@ class EngineReactor {
   void flush_streams(TimePoint now);
   void watch_outside(TimePoint now);
   void report_rejected(const Error& error);
-  [[nodiscard]] bool captured_is_waiting();
-  void read_captured();
-  void publish_captured();
 
   void on_output(const ShellReady& output);
   void on_output(const ShellBroken& output);
@@ -120,22 +102,19 @@ class EngineReactor {
   void on_output(const ExitRequested& output);
   void on_output(const MainThreadDone& output);
 
+  template <Answering Action>
+  void perform(const Action& action) {
+    desk_.perform(action);
+  }
   void perform(const SendRegistration& action);
   void perform(const ConnectSockets& action);
   void perform(const PublishStarting& action);
   void perform(const AnswerPing& action);
-  void perform(const PublishBusy& action);
   void perform(const PublishIdle& action);
   void perform(const Execute& action);
   void perform(const Clear& action);
   void perform(const AskBeside& action);
-  void perform(const SendResult& action);
   void perform(const SendAborted& action);
-  void perform(const SendAnswer& action);
-  void perform(const SendOk& action);
-  void perform(const SendFailure& action);
-  void perform(const AnnounceShutdown& action);
-  void perform(const SendCancelled& action);
   void perform(const Interrupt& action);
   void perform(const RaiseSignal& action);
   void perform(const SendUnregistration& action);
@@ -143,16 +122,7 @@ class EngineReactor {
   void perform(const Leave& action);
   void perform(const Note& action);
 
-  Pending& pending(RequestToken token);
   void hand_over(RequestToken token, WorkKind kind);
-  void reply(const Pending& request,
-             std::string_view content,
-             ReplyFacts facts = {},
-             const Frames& buffers = {});
-  [[nodiscard]] const EngineIdentity& identity() const;
-  [[nodiscard]] std::string connect_content(Channel channel) const;
-  void publish_status(const Pending& request, std::string_view state);
-  void publish(const Published& message);
   [[nodiscard]] TimePoint next_deadline() const;
   /// A line of nanny_link.hpp; nothing happens without a nanny.
   void tell_nanny(const std::string& line) const;
@@ -165,29 +135,19 @@ class EngineReactor {
   IoLoop loop_{};
   EngineMachine machine_;
   Actions actions_{};
-  std::unique_ptr<EngineLink> link_;    ///< null for a kernel without a controller
-  std::shared_ptr<KernelLink> kernel_;  ///< null unless frontends may connect
+  Peers peers_;
+  RequestDesk desk_{peers_};
+  CapturedOutput captured_;
   LoopFd outputs_waiting_{loop_, channels_.wakeup.fd()};
   LoopFd termination_waiting_{loop_, channels_.termination.fd()};
   std::optional<LoopFd> nanny_waiting_{};
   std::optional<LoopFd> frontend_waiting_{};
-  std::array<std::optional<LoopFd>, OutputCapture::streams> captured_waiting_{};
 
   bool connected_{};
-  bool debugger_{};
-  bool work_of_kernel_{};  ///< as Published::of_kernel, for the request that Python works on
-  std::string python_version_{};
   HeaderReader headers_{};
   ReplayGuard guard_{};
-  std::unordered_map<std::uint64_t, Pending> pending_{};
-  SentReplies sent_replies_{};
   std::uint64_t last_token_{};
   std::optional<Frames> ping_{};
-  UsageMeter usage_{};
-  /// Output past Python that has not been published, and the request it belongs to.
-  std::array<std::string, OutputCapture::streams> captured_{};
-  SharedBytes work_parent_{};
-  OutputAllowance captured_allowance_{options_.output_bytes_max};
   /// The question that a frontend has been asked, for InputExchange.
   struct OpenQuestion {
     RequestToken token{};

@@ -154,7 +154,7 @@ def test_processes_that_ignore_sigterm_are_killed(sandbox: Sandbox, owner: str) 
     begin = time.monotonic()
     done = sandbox.run("stop")
     assert done.returncode == 0
-    assert 4 < time.monotonic() - begin < 9
+    assert 4 < time.monotonic() - begin < 40  # on a busy machine; not for ever
     assert processes_of(sandbox.profile) == {}
     sandbox.assert_nothing_left()
 

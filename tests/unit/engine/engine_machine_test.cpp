@@ -194,7 +194,7 @@ TEST(EngineMachineTest, NativeRequestsAreAnsweredInTheirTurn) {
 }
 
 TEST(EngineMachineTest, AFullQueueIsAnError) {
-  Engine engine({.queue_max = 1});
+  Engine engine({.work = {.queue_max = 1}});
   engine.serving().apply(1);
   engine.apply(2);
   const Actions refused = engine.apply(3);
@@ -278,7 +278,7 @@ TEST(EngineMachineTest, AllRequestsWithOneIdAreAborted) {
 }
 
 TEST(EngineMachineTest, OnlyTheLastIdsToAbortAreRemembered) {
-  Engine engine({.abort_ids_max = 2});
+  Engine engine({.work = {.abort_ids_max = 2}});
   engine.serving().control(9, Abort{{"a", "b", "c"}});
   EXPECT_EQ(count<SendAborted>(engine.apply(1, "a")), 0U);
   EXPECT_EQ(count<SendAborted>(engine.apply(2, "b")), 1U);
@@ -378,7 +378,8 @@ TEST(EngineMachineTest, APythonThatEndsByItselfIsAFailure) {
 class RandomHistory {
  public:
   explicit RandomHistory(std::uint64_t seed)
-      : rng_(seed), engine_({.missed_pings_max = 5, .queue_max = 8, .abort_ids_max = 4}) {}
+      : rng_(seed),
+        engine_({.missed_pings_max = 5, .work = {.queue_max = 8, .abort_ids_max = 4}}) {}
 
   void run(int steps) {
     take(engine_.feed(EngineStarted{}));

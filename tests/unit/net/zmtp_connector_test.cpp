@@ -210,6 +210,28 @@ TEST(ZmtpConnector, ALinkThatBreaksIsMadeAgain) {
   EXPECT_EQ(bench.changes(), (Texts{"task up"}));
 }
 
+TEST(ZmtpConnector, APeerThatAnswersNoProbeIsGivenUpAndSoughtAgain) {
+  constexpr Duration interval = std::chrono::milliseconds(20);
+  Bench bench({.probe_interval = interval, .proof_time = 2 * interval});
+  IoLoop elsewhere;  // the peer lives only while this loop is turned
+  ZmtpRouter peer(elsewhere, "peer", {}, bench.log);
+  const auto port = peer.bind(loopback, 0);
+  ASSERT_TRUE(port);
+  ASSERT_TRUE(bench.connector.connect(ZmtpType::dealer, "task", url_of(*port), "me"));
+  const auto both_turn = [&] {
+    elsewhere.wait(steady_now(), steady_now());
+    peer.flush();
+    return false;
+  };
+  ASSERT_TRUE(bench.until([&] { return both_turn() || bench.connector.is_up("task"); }));
+  const TimePoint answered_until = steady_now() + 10 * interval;
+  ASSERT_TRUE(bench.until([&] { return both_turn() || steady_now() >= answered_until; }));
+  EXPECT_EQ(bench.changes(), Texts{"task up"}) << "it answered";
+  ASSERT_TRUE(bench.until([&] { return !bench.connector.is_up("task"); }));
+  EXPECT_EQ(bench.changes(), Texts{"task down"});
+  ASSERT_TRUE(bench.until([&] { return both_turn() || bench.connector.is_up("task"); }));
+}
+
 TEST(ZmtpConnector, WhatWaitsForALinkIsBounded) {
   Bench bench({.held_bytes_max = 100});
   const Place place;
