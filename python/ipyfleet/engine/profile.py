@@ -16,12 +16,12 @@ _ENGINE_FILES = ("ipython_config.py", "ipengine_config.py")
 _SECTIONS = ("InteractiveShellApp", "IPKernelApp")
 
 
-# Traits of the reference's engine that Python code can follow.
+# Traits of the reference's engine that are followed here; ipengine itself follows the others.
 _ENGINE_TRAITS = ("startup_command", "startup_script", "init_mpi")
 
 _ENGINE_CONFIG = """\
 # Configuration of the engines of this profile. IPython's classes can be set here, too, and in
-# ipython_config.py; everything else belongs on the command line, see ipengine --help.
+# ipython_config.py.
 
 c = get_config()  # noqa: F821
 
@@ -65,10 +65,6 @@ def load_config(profile_dir: str | None, *, kernel: bool) -> Config:
             config.merge(PyFileConfigLoader(name, path=directory).load_config())
         except Exception as exc:
             print(f"{directory}/{name}: {type(exc).__name__}: {exc}", file=sys.stderr)
-    ignored = set(config.IPEngine).difference(_ENGINE_TRAITS) if "IPEngine" in config else ()
-    if ignored and not kernel:
-        text = f"set on the command line, not in {_ENGINE_FILES[1]}: {', '.join(sorted(ignored))}"
-        print(f"{directory}: IPEngine traits can only be {text}", file=sys.stderr)
     return config
 
 
