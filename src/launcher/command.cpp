@@ -62,7 +62,7 @@ Command::~Command() {
 }
 
 Result<std::unique_ptr<Command>> Command::start(const CommandOptions& options) {
-  FileDescriptor in = memory_file();
+  const FileDescriptor in = memory_file();
   FileDescriptor out = memory_file();
   FileDescriptor err = memory_file();
   if (!in || !out || !err || write_all(in.get(), options.input) != 0 ||

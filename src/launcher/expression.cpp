@@ -234,17 +234,17 @@ class Parser {
   Number number(std::string_view next) {
     const std::size_t size = std::min(next.find_first_not_of("0123456789."), next.size());
     const std::string_view digits = next.substr(0, size);
-    const char* const end = digits.data() + digits.size();
     text_.remove_prefix(size);
     if (digits.find('.') == std::string_view::npos) {
       std::int64_t value = 0;
-      const auto read = std::from_chars(digits.data(), end, value);
+      const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), value);
       return read.ec == std::errc{} ? Number{json(value)} : Number{bad("a number is too large")};
     }
     double value = 0;
-    const auto read = std::from_chars(digits.data(), end, value);
-    return read.ec == std::errc{} && read.ptr == end ? Number{json(value)}
-                                                     : Number{bad("a number is wrong")};
+    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return read.ec == std::errc{} && read.ptr == digits.data() + digits.size()
+               ? Number{json(value)}
+               : Number{bad("a number is wrong")};
   }
 
   Number name(std::string_view next) {

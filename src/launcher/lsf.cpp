@@ -1,5 +1,4 @@
 // LSF: bsub, bjobs, bkill.
-#include <algorithm>
 #include <charconv>
 
 #include "launcher/batch_system.hpp"

@@ -1,7 +1,6 @@
 #include "launcher/ssh.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <fstream>

@@ -120,6 +120,23 @@ def test_killed_ipcluster_and_controller_on_another_host(over_ssh: Site) -> None
     site.assert_nothing_left()
 
 
+def test_proxy(over_ssh: Site) -> None:
+    site = over_ssh
+    before = agents()
+    proxy = settings(site, '"hostname": "host1"')
+    site.timed(
+        "start", "--daemonize", "-n", "2", "--engines=sshproxy", f"--engine-settings={proxy}"
+    )
+    rc = site.client()
+    try:
+        assert rc[:].apply_async(int).get(timeout=30) == [0, 0]
+    finally:
+        rc.close()
+    site.timed("stop")
+    assert agents() == before
+    site.assert_nothing_left()
+
+
 def test_a_host_that_refuses(over_ssh: Site) -> None:
     site = over_ssh
     begin = time.monotonic()
