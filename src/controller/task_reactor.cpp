@@ -327,7 +327,8 @@ void TaskReactor::receive_replies(TimePoint now) {
                           .succeeded = metadata.status == "ok",
                           .dependencies_met = metadata.dependencies_met,
                           .reply = std::move(*message),
-                          .aborted = metadata.status == "aborted"});
+                          .aborted = metadata.status == "aborted" || metadata.status == "moved",
+                          .forgotten = metadata.status == "moved"});
   }
 }
 
@@ -346,6 +347,9 @@ void TaskReactor::step(TimePoint now, TaskEvent event) {
 }
 
 void TaskReactor::perform(TimePoint now, SendTask& action) {
+  if (action.signed_anew) {
+    action.request = signed_anew(action.request, signer_, ++signed_anew_);
+  }
   outbox_.send(now, action.engine_uuid, action.msg_id, action.request,
                action.restored ? EngineOutbox::Patience::until_forgotten
                                : EngineOutbox::Patience::some_seconds);

@@ -105,6 +105,7 @@ class TaskReactor {
   void perform(TimePoint now, TaskLog& action);
 
   const Signer& signer_;
+  std::uint64_t signed_anew_{};  ///< each time the signature is another one
   HubLink hub_;
   std::function<void(RelayCommand)> to_relay_;
   Log& log_;

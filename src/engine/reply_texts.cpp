@@ -44,6 +44,8 @@ const char* status_text(ReplyStatus status) {
       return "error";
     case ReplyStatus::aborted:
       return "aborted";
+    case ReplyStatus::moved:
+      return "moved";
   }
   return "error";
 }

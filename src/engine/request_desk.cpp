@@ -116,7 +116,8 @@ void RequestDesk::perform(const SendResult& action) {
 
 void RequestDesk::perform(const SendAborted& action) {
   const Request& request = at(action.token);
-  reply(request, aborted_content, {.status = ReplyStatus::aborted});
+  reply(request, aborted_content,
+        {.status = action.moved ? ReplyStatus::moved : ReplyStatus::aborted});
   if (action.moved) {
     sent_replies_.forget(request.msg_id);
   }

@@ -1,5 +1,6 @@
 #include "protocol/message.hpp"
 
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -30,6 +31,29 @@ Result<Message> Message::split(Frames frames) {
     }
   }
   return unexpected(ErrorCode::malformed, "no delimiter frame");
+}
+
+Message signed_anew(const Message& message, const Signer& signer, std::uint64_t number) {
+  constexpr std::string_view white = " \t\n\r";
+  std::string metadata(message.metadata());
+  for (++number; number > 0; number /= white.size()) {
+    metadata += white[number % white.size()];
+  }
+  SignedParts parts = message.signed_parts();
+  parts.metadata = metadata;
+  const std::size_t signature_at = message.identity_count() + 1;
+  const std::size_t metadata_at = signature_at + 3;
+  FramesBuilder builder;
+  for (std::size_t i = 0; i < message.frames().size(); ++i) {
+    if (i == signature_at) {
+      builder.add(signer.sign(parts));
+    } else if (i == metadata_at) {
+      builder.add(metadata);
+    } else {
+      builder.add(message.frames().shared(i));
+    }
+  }
+  return *Message::split(builder.finish());
 }
 
 Result<Message> verify_message(Frames frames, const Signer& signer) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -45,6 +46,10 @@ class Message {
   Frames frames_;
   std::size_t delimiter_at_{};
 };
+
+/// The same message with another signature, for a receiver that would take it for a replay: its
+/// metadata end with white space, which is different for each `number`.
+Message signed_anew(const Message& message, const Signer& signer, std::uint64_t number);
 
 /// Bounds of the JSON frames that a receiver looks into.
 inline constexpr std::size_t header_bytes_max = 64UL << 10U;

@@ -58,7 +58,8 @@ struct TaskReplied {
   bool succeeded{false};
   bool dependencies_met{true};
   Message reply;
-  bool aborted{false};  ///< the engine left the task out because somebody asked it to
+  bool aborted{false};    ///< the engine left the task out because somebody asked it to
+  bool forgotten{false};  ///< and would take it again; engines of ipyparallel never do
 };
 /// The engine was seen to begin with the task.
 struct TaskStarted {
@@ -113,6 +114,8 @@ struct SendTask {
   bool first_sight{true};  ///< no NoteSubmission came before
   /// The engine may have it already: wait for its connection until it has left, or it runs twice.
   bool restored{false};
+  /// The engine has seen it and would refuse it as a replay: it needs another signature.
+  bool signed_anew{false};
 };
 /// Hand an engine's reply, unchanged, to the client that sent `request`.
 struct ForwardReply {

@@ -103,11 +103,13 @@ void TaskMachine::on(TimePoint now, TaskReplied& event, TaskActions& actions) {
                    : "' for a task that it does not run")});
     if (of_this_engine && found->state == TaskState::running) {
       // It has left out the copy that it had before, and took the second one, if that came while
-      // the first one was queued, for a replay of it. One that runs already makes this a replay.
+      // the first one was queued, for a replay of it. One that runs already makes this a replay,
+      // but not for an engine that forgets nothing: there the second one was a replay for sure.
       actions.emplace_back(SendTask{.msg_id = found->msg_id,
                                     .engine_uuid = engines_[found->engine].uuid,
                                     .request = *found->request,
-                                    .first_sight = false});
+                                    .first_sight = false,
+                                    .signed_anew = !event.forgotten});
     }
     return;
   }

@@ -191,7 +191,8 @@ void SimController::from_engine(std::uint32_t engine, const FromEngine& message)
                           .succeeded = message.succeeded,
                           .dependencies_met = message.met,
                           .reply = reply_message(message.task, client, engine),
-                          .aborted = message.aborted});
+                          .aborted = message.aborted,
+                          .forgotten = message.aborted});
     arm_timers();
   }
 }

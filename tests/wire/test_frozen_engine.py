@@ -46,6 +46,19 @@ def test_tasks_of_a_frozen_engine_move_and_it_comes_back(make_stack: StackFactor
     assert [status[i]["tasks"] for i in (0, 1)] == [0, 0]
 
 
+def test_the_only_engine_gets_its_tasks_again(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    rc = stack.start(1, ping=PING)
+    pid = rc[0].apply_sync(os.getpid)
+    freeze(pid)
+    try:
+        tasks = [rc.load_balanced_view().apply_async(os.getpid) for _ in range(3)]
+        wait_until(lambda: rc.ids == [], "the frozen engine is given up", 20)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert [ar.get(timeout=20) for ar in tasks] == [pid] * 3
+
+
 def test_a_suspected_engine_gets_nothing_new_until_it_answers(make_stack: StackFactory) -> None:
     stack = make_stack()
     # Given up only after a minute: it is suspected all the time.

@@ -1,10 +1,12 @@
 #include "protocol/message.hpp"
 
+#include <set>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "protocol/json_text.hpp"
 #include "unit/protocol/protocol_testing.hpp"
 
 namespace ipf {
@@ -45,6 +47,28 @@ TEST(Message, PartsAreFoundBehindAnyNumberOfIdentities) {
     EXPECT_EQ(message->buffer(0), "b0");
     EXPECT_EQ(message->buffer(1), "");
     EXPECT_EQ(message->buffer(2), "b2");
+  }
+}
+
+TEST(Message, SignedAnewItIsTheSameWithAnotherSignature) {
+  const Signer signer = make_signer();
+  const WireParts parts{.identities = {"id"},
+                        .header = "{\"h\": 1}",
+                        .metadata = "{\"m\": 1}",
+                        .content = "{}",
+                        .buffers = {"b0", "b1"}};
+  const auto first = Message::split(wire_frames(parts, signer));
+  ASSERT_TRUE(first);
+  std::set<std::string> signatures{std::string(first->signature())};
+  for (std::uint64_t number = 0; number < 20; ++number) {
+    const Message again = signed_anew(*first, signer, number);
+    EXPECT_TRUE(signatures.emplace(again.signature()).second) << number;
+    ASSERT_TRUE(verify_message(again.frames(), signer)) << number;
+    EXPECT_EQ(*parse_json(again.metadata()), *parse_json(parts.metadata));
+    EXPECT_EQ(again.header(), parts.header);
+    EXPECT_EQ(again.identity(0), "id");
+    ASSERT_EQ(again.buffer_count(), 2U);
+    EXPECT_EQ(again.buffer(1), "b1");
   }
 }
 

@@ -32,7 +32,8 @@ inline Message reply_message(const std::string& engine, const std::string& text)
 }
 
 inline std::string line(const SendTask& action) {
-  return (action.first_sight ? "send " : "assign ") + action.msg_id + " to " + action.engine_uuid;
+  return (action.first_sight ? "send " : "assign ") + action.msg_id + " to " + action.engine_uuid +
+         (action.signed_anew ? ", signed anew" : "");
 }
 inline std::string line(const ForwardReply& action) {
   return "forward " + action.msg_id + " from " + action.engine_uuid + ": " +
@@ -195,11 +196,12 @@ class TestTasks {
   Lines started(const std::string& msg_id, const std::string& uuid) {
     return lines(step(TaskStarted{.msg_id = msg_id, .engine_uuid = uuid}));
   }
-  Lines aborted(const std::string& msg_id, const std::string& engine) {
+  Lines aborted(const std::string& msg_id, const std::string& engine, bool forgotten = true) {
     return lines(step(TaskReplied{.msg_id = msg_id,
                                   .engine_uuid = engine,
                                   .reply = reply_message(engine, "aborted"),
-                                  .aborted = true}));
+                                  .aborted = true,
+                                  .forgotten = forgotten}));
   }
   [[nodiscard]] std::string why(const std::string& msg_id) const {
     const auto found = machine_.explain(now_, msg_id);

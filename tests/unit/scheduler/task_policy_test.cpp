@@ -378,6 +378,19 @@ TEST(TaskFrozenEngine, ItComesBackUnderItsNameAndMayEvenGetTheTaskAgain) {
   EXPECT_EQ(tasks.succeed("t", "a"), Lines{"forward t from a: good"});
 }
 
+TEST(TaskFrozenEngine, OneThatNeverForgetsGetsTheTaskAgainWithAnotherSignature) {
+  TestTasks tasks;
+  tasks.join("a");
+  tasks.submit("t");
+  tasks.freeze("a");
+  tasks.join("a");
+  const bool forgotten = false;
+  const Lines lines = tasks.aborted("t", "a", forgotten);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[1], "assign t to a, signed anew");
+  EXPECT_EQ(tasks.succeed("t", "a"), Lines{"forward t from a: good"});
+}
+
 TEST(TaskFrozenEngine, OnlyOneAbortedReplyIsDropped) {
   TestTasks tasks;
   tasks.join("a");
