@@ -24,8 +24,8 @@ struct EchoedMetadata {
 /// load-balanced requests is recognised without parsing it.
 EchoedMetadata read_echoed_metadata(std::string_view metadata);
 
-/// `moved`: aborted, and forgotten, because its controller gave the request to others; should it come
-/// again it is a new one. Only ipyfleet's controllers get it.
+/// `moved`: aborted, and forgotten, because its controller gave the request to others; should it
+/// come again it is a new one. Only ipyfleet's controllers get it.
 enum class ReplyStatus { ok, error, aborted, moved };
 
 struct ReplyFacts {

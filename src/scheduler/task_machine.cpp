@@ -95,12 +95,12 @@ void TaskMachine::on(TimePoint now, TaskReplied& event, TaskActions& actions) {
   }
   if (!of_this_engine || stale) {
     const bool twice = stale && !event.aborted;
-    actions.emplace_back(TaskLog{
-        twice ? LogLevel::warning : LogLevel::info,
-        "task::dropped a reply of engine '" + printable(event.engine_uuid) +
-            (twice ? "': it was silent when it ran task '" + found->msg_id +
-                         "', which another engine has been given"
-                   : "' for a task that it does not run")});
+    actions.emplace_back(
+        TaskLog{twice ? LogLevel::warning : LogLevel::info,
+                "task::dropped a reply of engine '" + printable(event.engine_uuid) +
+                    (twice ? "': it was silent when it ran task '" + found->msg_id +
+                                 "', which another engine has been given"
+                           : "' for a task that it does not run")});
     if (of_this_engine && found->state == TaskState::running) {
       // It has left out the copy that it had before, and took the second one, if that came while
       // the first one was queued, for a replay of it. One that runs already makes this a replay,
@@ -250,12 +250,11 @@ void TaskMachine::lose_tasks(TimePoint now, Engine& engine, bool silent, TaskAct
   engine.oldest = nullptr;
   engine.newest = nullptr;
   if (silent && !moved.empty()) {
-    actions.emplace_back(
-        TaskLog{LogLevel::warning,
-                "task::engine '" + printable(engine.uuid) + "' is silent: " +
-                    std::to_string(moved.size()) +
-                    " tasks that it was not seen to begin go to others; what it runs of them all "
-                    "the same runs twice"});
+    actions.emplace_back(TaskLog{
+        LogLevel::warning,
+        "task::engine '" + printable(engine.uuid) + "' is silent: " + std::to_string(moved.size()) +
+            " tasks that it was not seen to begin go to others; what it runs of them all "
+            "the same runs twice"});
   }
   std::stable_sort(moved.begin(), moved.end(),
                    [](const Task* a, const Task* b) { return a->priority > b->priority; });

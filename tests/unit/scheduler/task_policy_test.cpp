@@ -308,7 +308,8 @@ TEST_F(TaskRunLimit, ATaskInTimeIsLeftAlone) {
 
 std::string moved_line(const std::string& engine) {
   return "log: task::engine '" + engine +
-         "' is silent: 1 tasks that it was not seen to begin go to others; what it runs of them all "
+         "' is silent: 1 tasks that it was not seen to begin go to others; what it runs of them "
+         "all "
          "the same runs twice";
 }
 
@@ -362,7 +363,8 @@ TEST(TaskFrozenEngine, ItsTargetsStay) {
   tasks.join("a");
   tasks.join("b");
   tasks.submit("t", {.targets = {"a"}});
-  EXPECT_EQ(tasks.freeze("a"), (Lines{moved_line("a"), "abort t at a", "fail t: ImpossibleDependency"}));
+  EXPECT_EQ(tasks.freeze("a"),
+            (Lines{moved_line("a"), "abort t at a", "fail t: ImpossibleDependency"}));
 }
 
 TEST(TaskFrozenEngine, ItComesBackUnderItsNameAndMayEvenGetTheTaskAgain) {

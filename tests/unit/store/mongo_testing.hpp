@@ -1,8 +1,8 @@
 #pragma once
 
 #include <array>
-#include <cstdlib>
 #include <csignal>
+#include <cstdlib>
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
