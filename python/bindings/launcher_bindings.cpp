@@ -189,54 +189,10 @@ std::string short_name(const std::string& role, const std::string& name) {
   return *found;
 }
 
-}  // namespace
-
-void add_launcher(py::module_& module) {
+/// What runs: asked for, signalled, stopped.
+void add_controls(py::class_<LauncherHandle>& bound) {
   using Index = std::optional<int>;
-  py::class_<LauncherHandle>(module, "Launcher")
-      .def_static("make", &make, "role"_a, "name"_a, "options"_a = py::dict{})
-      .def_static("restore", &restore, "role"_a, "name"_a, "state"_a, "options"_a = py::dict{})
-      .def_static(
-          "names", [](const std::string& role) { return launcher_names(parse_role(role)); },
-          "role"_a)
-      .def_static("short_name", &short_name, "role"_a, "name"_a)
-      .def("class_name",
-           [](LauncherHandle& self) {
-             return self.call([](const Launcher& launcher) { return launcher.class_name(); });
-           })
-      .def(
-          "start",
-          [](LauncherHandle& self, int n) {
-            self.check([n](Launcher& launcher) { return launcher.start(n); });
-          },
-          "n"_a = 1)
-      .def(
-          "restart",
-          [](LauncherHandle& self, int index) {
-            self.check([index](Launcher& launcher) { return launcher.restart(index); });
-          },
-          "index"_a)
-      .def("poll", &poll)
-      .def("poll_step",
-           [](LauncherHandle& self) {
-             const Duration step =
-                 self.call([](const Launcher& launcher) { return launcher.poll_step(); });
-             return std::chrono::duration<double>(step).count();
-           })
-      .def("warnings",
-           [](LauncherHandle& self) {
-             return self.call([](Launcher& launcher) { return launcher.take_warnings(); });
-           })
-      .def("queued",
-           [](LauncherHandle& self) {
-             return self.call([](const Launcher& launcher) { return launcher.queued(); });
-           })
-      .def("stop_grace",
-           [](LauncherHandle& self) {
-             const Duration grace =
-                 self.call([](const Launcher& launcher) { return launcher.stop_grace(); });
-             return std::chrono::duration<double>(grace).count();
-           })
+  bound
       .def("running",
            [](LauncherHandle& self) {
              return self.call([](Launcher& launcher) { return launcher.running(); });
@@ -274,6 +230,55 @@ void add_launcher(py::module_& module) {
              return self.call([](const Launcher& launcher) { return launcher.state_version(); });
            })
       .def("output_files", &output_files);
+}
+
+}  // namespace
+
+void add_launcher(const py::module_& module) {
+  py::class_<LauncherHandle> bound(module, "Launcher");
+  bound.def_static("make", &make, "role"_a, "name"_a, "options"_a = py::dict{})
+      .def_static("restore", &restore, "role"_a, "name"_a, "state"_a, "options"_a = py::dict{})
+      .def_static(
+          "names", [](const std::string& role) { return launcher_names(parse_role(role)); },
+          "role"_a)
+      .def_static("short_name", &short_name, "role"_a, "name"_a)
+      .def("class_name",
+           [](LauncherHandle& self) {
+             return self.call([](const Launcher& launcher) { return launcher.class_name(); });
+           })
+      .def(
+          "start",
+          [](LauncherHandle& self, int n) {
+            self.check([n](Launcher& launcher) { return launcher.start(n); });
+          },
+          "n"_a = 1)
+      .def(
+          "restart",
+          [](LauncherHandle& self, int index) {
+            self.check([index](Launcher& launcher) { return launcher.restart(index); });
+          },
+          "index"_a)
+      .def("poll", &poll)
+      .def("poll_step",
+           [](LauncherHandle& self) {
+             const Duration step =
+                 self.call([](const Launcher& launcher) { return launcher.poll_step(); });
+             return std::chrono::duration<double>(step).count();
+           })
+      .def("warnings",
+           [](LauncherHandle& self) {
+             return self.call([](Launcher& launcher) { return launcher.take_warnings(); });
+           })
+      .def("queued",
+           [](LauncherHandle& self) {
+             return self.call([](const Launcher& launcher) { return launcher.queued(); });
+           })
+      .def("stop_grace", [](LauncherHandle& self) {
+        const Duration grace =
+            self.call([](const Launcher& launcher) { return launcher.stop_grace(); });
+        return std::chrono::duration<double>(grace).count();
+      });
+  add_controls(bound);
 }
 
 }  // namespace ipf::bindings

@@ -310,9 +310,46 @@ void bind_completions(const py::module_& module, const QueuePtr& queue) {
       .def_property_readonly("open", &Completions::open);
 }
 
+void bind_requests(py::class_<NativeClient>& client) {
+  client
+      .def("send", &send, "route"_a, "type"_a, "engine_uuid"_a = "", "metadata"_a = "{}",
+           "content"_a = "{}", "buffers"_a = py::tuple())
+      .def("apply", &apply, "engine_uuid"_a, "metadata"_a, "buffers"_a)
+      .def("broadcast", &broadcast, "engine_uuids"_a, "type"_a, "metadata"_a, "content"_a = "{}",
+           "buffers"_a = py::tuple())
+      .def(
+          "forget",
+          [](NativeClient& self, std::string_view msg_id) { return self.client.forget(msg_id); },
+          "msg_id"_a)
+      .def(
+          "find",
+          [](const NativeClient& self, std::string_view msg_id) {
+            return self.client.find(msg_id);
+          },
+          "msg_id"_a)
+      .def("outstanding", [](const NativeClient& self) { return self.client.outstanding(); })
+      .def_property_readonly(
+          "outstanding_count",
+          [](const NativeClient& self) { return self.client.outstanding_count(); })
+      .def("history", [](const NativeClient& self) { return self.client.history(); })
+      .def_property_readonly("session",
+                             [](const NativeClient& self) { return self.client.session(); })
+      .def_property_readonly("file", [](const NativeClient& self) { return self.client.file(); })
+      .def_property_readonly("closed",
+                             [](const NativeClient& self) { return self.client.closed(); })
+      .def("close", [](NativeClient& self) {
+        {
+          const py::gil_scoped_release unlocked;
+          self.client.close();
+        }
+        self.queue->drain();
+      });
+}
+
 void bind_client(const py::module_& module, const QueuePtr& queue) {
-  py::class_<NativeClient>(module, "Client", "A connection to a controller.",
-                           py::release_gil_before_calling_cpp_dtor())
+  py::class_<NativeClient> client(module, "Client", "A connection to a controller.",
+                                  py::release_gil_before_calling_cpp_dtor());
+  client
       .def(
           py::init([queue](std::string connection_text, std::string file, std::string profile,
                            std::string profile_dir, std::string ipython_dir, std::string cluster_id,
@@ -350,39 +387,8 @@ void bind_client(const py::module_& module, const QueuePtr& queue) {
               return self.client.wait_for_engines(count, time);
             });
           },
-          "count"_a, "timeout"_a = py::none())
-      .def("send", &send, "route"_a, "type"_a, "engine_uuid"_a = "", "metadata"_a = "{}",
-           "content"_a = "{}", "buffers"_a = py::tuple())
-      .def("apply", &apply, "engine_uuid"_a, "metadata"_a, "buffers"_a)
-      .def("broadcast", &broadcast, "engine_uuids"_a, "type"_a, "metadata"_a, "content"_a = "{}",
-           "buffers"_a = py::tuple())
-      .def(
-          "forget",
-          [](NativeClient& self, std::string_view msg_id) { return self.client.forget(msg_id); },
-          "msg_id"_a)
-      .def(
-          "find",
-          [](const NativeClient& self, std::string_view msg_id) {
-            return self.client.find(msg_id);
-          },
-          "msg_id"_a)
-      .def("outstanding", [](const NativeClient& self) { return self.client.outstanding(); })
-      .def_property_readonly(
-          "outstanding_count",
-          [](const NativeClient& self) { return self.client.outstanding_count(); })
-      .def("history", [](const NativeClient& self) { return self.client.history(); })
-      .def_property_readonly("session",
-                             [](const NativeClient& self) { return self.client.session(); })
-      .def_property_readonly("file", [](const NativeClient& self) { return self.client.file(); })
-      .def_property_readonly("closed",
-                             [](const NativeClient& self) { return self.client.closed(); })
-      .def("close", [](NativeClient& self) {
-        {
-          const py::gil_scoped_release unlocked;
-          self.client.close();
-        }
-        self.queue->drain();
-      });
+          "count"_a, "timeout"_a = py::none());
+  bind_requests(client);
 }
 
 }  // namespace

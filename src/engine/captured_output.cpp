@@ -45,8 +45,9 @@ void CapturedOutput::read() {
   if (capture_ == nullptr || !capture_->waiting()) {
     return;
   }
+  auto& capture = *capture_;
   for (std::size_t i = 0; i < OutputCapture::streams; ++i) {
-    capture_->read(i, texts_[i]);
+    capture.read(i, texts_[i]);
     if (texts_[i].size() > kept_max) {
       publish();
     }

@@ -1,13 +1,11 @@
 #include "engine/engine_reactor.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
 
-#include "core/check.hpp"
 #include "engine/process_tree.hpp"
 #include "engine/registration_reply.hpp"
 #include "protocol/json_text.hpp"

@@ -5,8 +5,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "core/text.hpp"
-
 namespace ipf::engine {
 
 namespace {

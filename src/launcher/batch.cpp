@@ -7,7 +7,6 @@
 #include <iterator>
 #include <regex>
 #include <system_error>
-#include <unistd.h>
 #include <utility>
 
 #include "core/file_io.hpp"

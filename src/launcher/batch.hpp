@@ -102,7 +102,7 @@ class BatchLauncher final : public Launcher {
   int failed_queries_{};
 };
 
-template <std::unique_ptr<BatchSystem> (*make_system)()>
+template <std::unique_ptr<BatchSystem> (*MakeSystem)()>
 Result<std::unique_ptr<Launcher>> make_batch_launcher(LauncherRole role, LaunchOptions options);
 
 /// Reads the settings and makes the launcher.
@@ -110,9 +110,9 @@ Result<std::unique_ptr<Launcher>> make_batch_launcher_of(std::unique_ptr<BatchSy
                                                          LauncherRole role,
                                                          LaunchOptions options);
 
-template <std::unique_ptr<BatchSystem> (*make_system)()>
+template <std::unique_ptr<BatchSystem> (*MakeSystem)()>
 Result<std::unique_ptr<Launcher>> make_batch_launcher(LauncherRole role, LaunchOptions options) {
-  return make_batch_launcher_of(make_system(), role, std::move(options));
+  return make_batch_launcher_of(MakeSystem(), role, std::move(options));
 }
 
 }  // namespace ipf

@@ -142,7 +142,7 @@ Result<void> SshLauncher::start_on(Host& host) {
   IPF_TRY(send_files(host));
   std::vector<EnvironmentChange> environment{{"IPP_CLUSTER_ID", options_.paths.cluster_id}};
   environment.insert(environment.end(), options_.environment.begin(), options_.environment.end());
-  for (Program& program : host.programs) {
+  for (const Program& program : host.programs) {
     std::vector<std::string> command = command_of(host.part);
     for (std::string& word : command) {
       if (const std::size_t at = word.find("{n}"); at != std::string::npos) {

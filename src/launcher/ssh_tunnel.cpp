@@ -10,7 +10,6 @@
 #include <fstream>
 #include <iterator>
 #include <string_view>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 

@@ -93,6 +93,9 @@ void TaskMachine::on(TimePoint now, TaskReplied& event, TaskActions& actions) {
     return deliver(*found, std::move(event.engine_uuid), std::move(event.reply), event.succeeded,
                    actions);
   }
+  if (stale && event.aborted && !event.forgotten) {
+    found->remembered = true;
+  }
   if (!of_this_engine || stale) {
     const bool twice = stale && !event.aborted;
     actions.emplace_back(

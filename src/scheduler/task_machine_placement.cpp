@@ -132,7 +132,8 @@ void TaskMachine::place(TimePoint now, Task& task, Engine& engine, TaskActions& 
   actions.emplace_back(SendTask{.msg_id = task.msg_id,
                                 .engine_uuid = engine.uuid,
                                 .request = *task.request,
-                                .first_sight = !task.noted});
+                                .first_sight = !task.noted,
+                                .signed_anew = task.remembered});
   task.noted = true;
 }
 

@@ -59,6 +59,7 @@ struct ScheduledTask : Waiter, DependencyNode {
   std::vector<EngineKey> excluded{};  ///< where it failed, was unmet or could not be handed over
   std::vector<EngineKey> stale{};     ///< frozen engines that still have a copy of it
   std::vector<std::string> killed{};  ///< engines that died while they ran it
+  bool remembered{};  ///< some engine that gave it back would take a second copy for a replay
   /// The last failure, delivered if no engine is left to try the task again.
   std::optional<Message> last_reply{};
 

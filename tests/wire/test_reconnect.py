@@ -12,7 +12,7 @@ from ipyparallel import interactive
 
 from . import pairings
 from .conftest import StackFactory
-from .hosts import FarHost
+from .hosts import Lan
 from .pairings import B, C, Pairing
 from .polling import WaitTimeoutError, wait_until
 from .stack import Stack
@@ -121,19 +121,20 @@ def slow_pid(seconds: float) -> int:
 
 
 @pytest.fixture
-def far() -> Iterator[FarHost]:
+def lan() -> Iterator[Lan]:
     """A host whose network can be cut."""
-    with FarHost() as host:
-        yield host
+    with Lan(1) as lan:
+        yield lan
 
 
 @pytest.mark.pairings(C, why="the reference's controller keeps dead connections")
 @pytest.mark.parametrize("seconds", [15, 30] if FULL else [12])
-def test_a_silent_partition(far: FarHost, make_stack: StackFactory, seconds: float) -> None:
+def test_a_silent_partition(lan: Lan, make_stack: StackFactory, seconds: float) -> None:
     stack = make_stack()
     # Patient, so that what the engine has is not given up: its results must arrive.
     patient = "--HeartMonitor.max_heartmonitor_misses=200"
-    where = [f"--ip={far.near}", f"--location={far.near}"]
+    far = lan.hosts[0]
+    where = [f"--ip={lan.near}", f"--location={lan.near}"]
     stack.start_controller(*where, patient, ping=PING)
     rc = stack.client()
     stack.spawn("engine-0", "ours", [*far.prefix, *pairings.command("ours", "engine")])

@@ -393,6 +393,16 @@ TEST(TaskFrozenEngine, OneThatNeverForgetsGetsTheTaskAgainWithAnotherSignature) 
   EXPECT_EQ(tasks.succeed("t", "a"), Lines{"forward t from a: good"});
 }
 
+TEST(TaskFrozenEngine, OneThatNeverForgetsMaySayItBeforeItIsBack) {
+  TestTasks tasks;
+  tasks.join("a");
+  tasks.submit("t");
+  tasks.freeze("a");
+  const bool forgotten = false;
+  tasks.aborted("t", "a", forgotten);
+  EXPECT_EQ(tasks.join("a"), Lines{"assign t to a, signed anew"});
+}
+
 TEST(TaskFrozenEngine, OnlyOneAbortedReplyIsDropped) {
   TestTasks tasks;
   tasks.join("a");
