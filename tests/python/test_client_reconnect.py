@@ -58,7 +58,15 @@ def test_after_a_restart_everything_goes_on(
             assert found.ename == "EngineError"
             assert "is not registered" in str(found)
     assert asked_meanwhile.get(T) == 27
-    wait_until(lambda: sorted(rc.ids) == list(range(ENGINES)), "the engines are back", T)
+
+    def back() -> bool:
+        # The list of engines may still be the one from before the restart.
+        try:
+            return sorted(rc.ids) == list(range(ENGINES)) and bool(rc[:].apply_sync(os.getpid))
+        except ipp.CompositeError:
+            return False
+
+    wait_until(back, "the engines are back", T)
     assert sorted(rc[:].apply_sync(os.getpid)) == sorted(pids)
     assert done.get() == 8
     assert view.map_sync(abs, range(-50, 0), chunksize="auto") == list(range(50, 0, -1))
