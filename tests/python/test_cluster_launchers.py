@@ -111,7 +111,8 @@ class SleepyLauncher(launcher.EngineLauncher):
 
     def signal(self, sig: int) -> None:
         for each in self.processes:
-            each.send_signal(sig)
+            if each.returncode is None:
+                each.send_signal(sig)
 
     async def stop(self) -> None:
         self.signal(15)
