@@ -43,6 +43,11 @@ def _running_profile() -> str:
     return str(BaseIPythonApplication.instance().profile)
 
 
+def _home_expanded(path: str | os.PathLike[str] | None) -> str:
+    """``~`` is the home directory; no path is the empty one."""
+    return "" if path is None else os.path.expanduser(os.fspath(path))
+
+
 def _connect(options: Mapping[str, Any], password: str | None) -> _native.Client:
     """Connect; ask for the password of the ssh server if it wants one and somebody is there."""
     try:
@@ -157,13 +162,13 @@ class Client(Control):
         self.profile = profile or _running_profile() or "default"
         options: dict[str, Any] = dict(
             connection_text=text,
-            file=os.path.expanduser(file),
+            file=_home_expanded(file),
             profile=profile or _running_profile(),
-            profile_dir=os.path.expanduser(os.fspath(profile_dir or "")),
-            ipython_dir=os.path.expanduser(os.fspath(ipython_dir or "")),
+            profile_dir=_home_expanded(profile_dir),
+            ipython_dir=_home_expanded(ipython_dir),
             cluster_id=cluster_id or "",
             ssh_server=sshserver or "",
-            ssh_key=os.path.expanduser(sshkey or ""),
+            ssh_key=_home_expanded(sshkey),
             timeout=timeout,
         )
         self.connection = Connection(_connect(options, password))

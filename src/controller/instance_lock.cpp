@@ -5,24 +5,12 @@
 #include <fcntl.h>
 #include <string>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/file_io.hpp"
 #include "core/text.hpp"
 
 namespace ipf {
-
-namespace {
-
-/// False when the path meanwhile names another file, because the last owner removed it.
-bool still_named(const std::filesystem::path& path, int fd) {
-  struct stat by_path{};
-  struct stat by_fd{};
-  return stat(path.c_str(), &by_path) == 0 && fstat(fd, &by_fd) == 0 &&
-         by_path.st_ino == by_fd.st_ino && by_path.st_dev == by_fd.st_dev;
-}
-
-}  // namespace
 
 Result<InstanceLock> InstanceLock::take(const std::filesystem::path& path) {
   constexpr int tries_max = 100;

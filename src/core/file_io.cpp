@@ -1,6 +1,7 @@
 #include "core/file_io.hpp"
 
 #include <cerrno>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace ipf {
@@ -17,6 +18,13 @@ int write_all(int fd, std::string_view bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(count));
   }
   return 0;
+}
+
+bool still_named(const std::filesystem::path& path, int fd) {
+  struct stat by_path{};
+  struct stat by_fd{};
+  return stat(path.c_str(), &by_path) == 0 && fstat(fd, &by_fd) == 0 &&
+         by_path.st_ino == by_fd.st_ino && by_path.st_dev == by_fd.st_dev;
 }
 
 }  // namespace ipf

@@ -199,6 +199,12 @@ Result<void> BatchLauncher::run_aside(const std::vector<std::string>& argv) {
   return {};
 }
 
+Result<void> BatchLauncher::run_remove(const std::string& task_id) {
+  std::vector<std::string> argv = names_.remove;
+  append(argv, system_->remove_arguments(task_id));
+  return run_aside(argv);
+}
+
 void BatchLauncher::finish_submission(const CommandOutcome& outcome,
                                       std::vector<LaunchExit>& ended) {
   const auto fail = [&](const std::string& why) {
@@ -325,9 +331,7 @@ void BatchLauncher::report(std::vector<LaunchExit>& ended) {
     }
     task.reported = true;
     if (task.last.stuck) {
-      std::vector<std::string> argv = names_.remove;
-      append(argv, system_->remove_arguments(system_->task_id(job_id_, task.number)));
-      if (const Result<void> done = run_aside(argv); !done) {
+      if (const Result<void> done = run_remove(system_->task_id(job_id_, task.number)); !done) {
         warn(done.error().message);
       }
     }
@@ -408,12 +412,9 @@ void BatchLauncher::remove() {
   removed_ = true;
   next_query_ = std::min(next_query_, steady_now() + stopping_query);
   const std::string whom = system_->task_id(job_id_, std::nullopt);
-  std::vector<std::string> argv = names_.remove;
-  append(argv, system_->remove_arguments(whom));
-  if (stop_ == StopLevel::kill) {
-    argv = system_->kill_command(whom);
-  }
-  if (const Result<void> done = run_aside(argv); !done) {
+  const Result<void> done =
+      stop_ == StopLevel::kill ? run_aside(system_->kill_command(whom)) : run_remove(whom);
+  if (!done) {
     warn(done.error().message);
   }
 }
@@ -424,9 +425,7 @@ Result<void> BatchLauncher::stop(StopLevel level, std::optional<int> index) {
     if (!whom) {
       return unexpected(whom.error());
     }
-    std::vector<std::string> argv = names_.remove;
-    append(argv, system_->remove_arguments(*whom));
-    return job_id_.empty() ? Result<void>{} : run_aside(argv);
+    return job_id_.empty() ? Result<void>{} : run_remove(*whom);
   }
   if (!stop_ || *stop_ != level) {
     stop_ = level;

@@ -73,6 +73,7 @@ class BatchLauncher final : public Launcher {
   [[nodiscard]] nlohmann::json template_scope(int engines) const;
   Result<std::unique_ptr<Command>> run(const std::vector<std::string>& argv, std::string input);
   Result<void> run_aside(const std::vector<std::string>& argv);
+  Result<void> run_remove(const std::string& task_id);
   [[nodiscard]] Result<std::string> target(std::optional<int> index) const;
   void remove();
   void finish_submission(const CommandOutcome& outcome, std::vector<LaunchExit>& ended);
@@ -101,9 +102,6 @@ class BatchLauncher final : public Launcher {
   bool forgotten_{};  ///< nothing runs any more, as far as can be known
   int failed_queries_{};
 };
-
-template <std::unique_ptr<BatchSystem> (*MakeSystem)()>
-Result<std::unique_ptr<Launcher>> make_batch_launcher(LauncherRole role, LaunchOptions options);
 
 /// Reads the settings and makes the launcher.
 Result<std::unique_ptr<Launcher>> make_batch_launcher_of(std::unique_ptr<BatchSystem> system,

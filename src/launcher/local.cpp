@@ -134,11 +134,7 @@ LauncherState LocalLauncher::state() const {
   }
   if (!engines.empty()) {
     out.engines = static_cast<int>(engines.size());
-    json state = base_state(options_);
-    state["n"] = out.engines;
-    state["pid"] = -1;
-    state["engines"] = std::move(engines);
-    out.state_json = dump_state(state);
+    out.state_json = set_state(options_, out.engines, std::move(engines));
   }
   return out;
 }

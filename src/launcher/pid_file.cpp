@@ -7,11 +7,11 @@
 #include <fcntl.h>
 #include <string>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
 
+#include "core/file_io.hpp"
 #include "core/process_info.hpp"
 #include "core/text.hpp"
 
@@ -28,14 +28,6 @@ std::optional<pid_t> read_pid(int fd) {
     return std::nullopt;
   }
   return pid;
-}
-
-/// False when the path meanwhile names another file, because the last owner removed it.
-bool still_named(const std::filesystem::path& file, int fd) {
-  struct stat by_path{};
-  struct stat by_fd{};
-  return stat(file.c_str(), &by_path) == 0 && fstat(fd, &by_fd) == 0 &&
-         by_path.st_ino == by_fd.st_ino && by_path.st_dev == by_fd.st_dev;
 }
 
 }  // namespace

@@ -187,6 +187,14 @@ json base_state(const LaunchOptions& options) {
           {"state", "running"}};
 }
 
+std::string set_state(const LaunchOptions& options, int engines, json by_index) {
+  json state = base_state(options);
+  state["n"] = engines;
+  state["pid"] = -1;
+  state["engines"] = std::move(by_index);
+  return dump_state(state);
+}
+
 json process_state(const LaunchOptions& options, const ProcessTable::Entry& entry) {
   json out = base_state(options);
   const ProcessId id = entry.process.id();

@@ -77,6 +77,8 @@ Result<Process> spawn_launched(const LaunchOptions& options,
 
 /// What every state in a cluster file has: cluster_id, profile_dir, state.
 nlohmann::json base_state(const LaunchOptions& options);
+/// Of a set with `engines` engines; `by_index` has the state of each program.
+std::string set_state(const LaunchOptions& options, int engines, nlohmann::json by_index);
 
 /// The state of one local process.
 nlohmann::json process_state(const LaunchOptions& options, const ProcessTable::Entry& entry);

@@ -402,11 +402,7 @@ LauncherState SshLauncher::state() const {
     }
   }
   if (!engines.empty()) {
-    json state = base_state(options_);
-    state["n"] = out.engines;
-    state["pid"] = -1;
-    state["engines"] = std::move(engines);
-    out.state_json = dump_state(state);
+    out.state_json = set_state(options_, out.engines, std::move(engines));
   }
   return out;
 }

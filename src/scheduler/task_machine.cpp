@@ -87,33 +87,11 @@ void TaskMachine::on(TimePoint now, TaskReplied& event, TaskActions& actions) {
   // A frozen engine that woke up answers a task that was given to others meanwhile.
   const bool stale =
       found != nullptr && (!of_this_engine || event.aborted) && std::erase(found->stale, from) > 0;
-  if (stale && !event.aborted && found->state == TaskState::waiting && event.dependencies_met &&
-      (event.succeeded || found->retries_left == 0)) {
-    // It had begun with it behind a network that failed, and nobody else has.
-    return deliver(*found, std::move(event.engine_uuid), std::move(event.reply), event.succeeded,
-                   actions);
+  if (stale) {
+    return reply_of_stale_copy(*found, of_this_engine, event, actions);
   }
-  if (stale && event.aborted && !event.forgotten) {
-    found->remembered = true;
-  }
-  if (!of_this_engine || stale) {
-    const bool twice = stale && !event.aborted;
-    actions.emplace_back(
-        TaskLog{twice ? LogLevel::warning : LogLevel::info,
-                "task::dropped a reply of engine '" + printable(event.engine_uuid) +
-                    (twice ? "': it was silent when it ran task '" + found->msg_id +
-                                 "', which another engine has been given"
-                           : "' for a task that it does not run")});
-    if (of_this_engine && found->state == TaskState::running) {
-      // It has left out the copy that it had before, and took the second one, if that came while
-      // the first one was queued, for a replay of it. One that runs already makes this a replay,
-      // but not for an engine that forgets nothing: there the second one was a replay for sure.
-      actions.emplace_back(SendTask{.msg_id = found->msg_id,
-                                    .engine_uuid = engines_[found->engine].uuid,
-                                    .request = *found->request,
-                                    .first_sight = false,
-                                    .signed_anew = !event.forgotten});
-    }
+  if (!of_this_engine) {
+    actions.emplace_back(dropped_reply(event.engine_uuid));
     return;
   }
   Task& task = *found;

@@ -151,6 +151,10 @@ class TaskMachine {
                                                  DependencyKind kind,
                                                  DependencySpec& spec);
   void reply_of_timed_out(TimePoint now, Task& task, bool succeeded, TaskActions& actions);
+  static TaskLog dropped_reply(std::string_view engine_uuid);
+  /// Of an engine that fell silent before it was seen to begin; `given_again`: it has the task once
+  /// more.
+  void reply_of_stale_copy(Task& task, bool given_again, TaskReplied& event, TaskActions& actions);
   void lose_tasks(TimePoint now, Engine& engine, bool silent, TaskActions& actions);
   void run_limit_passed(TimePoint now, Task& task, TaskActions& actions);
   Task* find_task(std::string_view msg_id) const;

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "core/check.hpp"
+#include "core/text.hpp"
 #include "scheduler/task_machine.hpp"
 
 namespace ipf {
@@ -77,6 +78,42 @@ void TaskMachine::try_elsewhere(TimePoint now,
   task.excluded.push_back(task.engine_key);
   note_return(task, actions);
   place_or_wait(now, task, actions);
+}
+
+TaskLog TaskMachine::dropped_reply(std::string_view engine_uuid) {
+  return {LogLevel::info, "task::dropped a reply of engine '" + printable(engine_uuid) +
+                              "' for a task that it does not run"};
+}
+
+void TaskMachine::reply_of_stale_copy(Task& task,
+                                      bool given_again,
+                                      TaskReplied& event,
+                                      TaskActions& actions) {
+  if (!event.aborted) {
+    if (task.state == TaskState::waiting && event.dependencies_met &&
+        (event.succeeded || task.retries_left == 0)) {
+      // It had begun with it behind a network that failed, and nobody else has.
+      return deliver(task, std::move(event.engine_uuid), std::move(event.reply), event.succeeded,
+                     actions);
+    }
+    actions.emplace_back(TaskLog{
+        LogLevel::warning, "task::dropped a reply of engine '" + printable(event.engine_uuid) +
+                               "': it was silent when it ran task '" + task.msg_id +
+                               "', which another engine has been given"});
+    return;
+  }
+  task.remembered = task.remembered || !event.forgotten;
+  actions.emplace_back(dropped_reply(event.engine_uuid));
+  if (given_again && task.state == TaskState::running) {
+    // It has left out the copy that it had before, and took the second one, if that came while the
+    // first one was queued, for a replay of it. One that runs already makes this a replay, but not
+    // for an engine that forgets nothing: there the second one was a replay for sure.
+    actions.emplace_back(SendTask{.msg_id = task.msg_id,
+                                  .engine_uuid = engines_[task.engine].uuid,
+                                  .request = *task.request,
+                                  .first_sight = false,
+                                  .signed_anew = !event.forgotten});
+  }
 }
 
 void TaskMachine::note_return(const Task& task, TaskActions& actions) {

@@ -15,6 +15,15 @@ from typing import Any, TypeVar
 
 HERE = Path(__file__).parent
 T = TypeVar("T")
+# For a job of more ranks than processors, as root, in a container.
+MPI_ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "OMPI_MCA_hwloc_base_binding_policy": "none",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+}
 
 
 def wait_until(condition: Callable[[], T], what: str, timeout: float = 10.0) -> T:

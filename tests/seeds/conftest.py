@@ -31,10 +31,9 @@ class Home:
             "PATH": f"{Path(program('ipcluster')).parent}{os.pathsep}{os.environ['PATH']}",
         }
 
-    def shell(self, command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command line."""
+    def _run(self, argv: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "-c", command],
+            argv,
             cwd=self.root,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -44,20 +43,15 @@ class Home:
             check=False,
         )
 
+    def shell(self, command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command line."""
+        return self._run(["bash", "-c", command], seconds)
+
     def python(self, text: str, *options: str, seconds: float = 60) -> str:
         """Run a program as a user would type it into a file, and return what it prints."""
         script = self.root / "script.py"
         script.write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-W", "error", *options, str(script)],
-            cwd=self.root,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+        done = self._run([sys.executable, "-W", "error", *options, str(script)], seconds)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         return done.stdout

@@ -6,34 +6,21 @@ import importlib.util
 import shutil
 
 import pytest
+from launcher.harness import MPI_ENVIRONMENT
 
 from .conftest import Site
-
-# A job of more ranks than processors, as root, in a container.
-ENVIRONMENT = {
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "OMPI_MCA_rmaps_base_oversubscribe": "1",
-    "OMPI_MCA_hwloc_base_binding_policy": "none",
-    "OMPI_MCA_mpi_yield_when_idle": "1",
-    "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
-    "OMPI_MCA_plm_rsh_agent": "/bin/false",
-}
 
 
 @pytest.mark.skipif(shutil.which("mpiexec") is None, reason="there is no mpiexec here")
 @pytest.mark.skipif(importlib.util.find_spec("mpi4py") is None, reason="mpi4py is not installed")
 def test_start_interrupt_stop(site: Site) -> None:
-    site.env.update(ENVIRONMENT)
+    site.env.update(MPI_ENVIRONMENT | {"OMPI_MCA_plm_rsh_agent": "/bin/false"})
     site.timed("start", "--daemonize", "-n", "3", "--engines=MPI")
-    rc = site.client()
-    try:
+    with site.client() as rc:
         code = "from mpi4py import MPI; total = MPI.COMM_WORLD.allreduce(MPI.COMM_WORLD.rank)"
         rc[:].execute(code, block=True)
         assert rc[:].pull("total", block=True) == [3, 3, 3]
         site.interrupt(rc, by_launcher=False)  # SIGINT would end mpiexec itself
-    finally:
-        rc.close()
     site.timed("stop")
     site.assert_nothing_left()
 

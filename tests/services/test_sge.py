@@ -32,11 +32,8 @@ def test_start_interrupt_stop(
         monkeypatch.setenv(name, value)
     settings = '--engine-settings={"queue": "all.q", "walltime": "0:20:0"}'
     site.timed("start", "--daemonize", "-n", "3", "--engines=sge", "--controller=sge", settings)
-    rc = site.client()
-    try:
+    with site.client() as rc:
         assert len(rc.ids) == 3
         site.interrupt(rc, by_launcher=False)
-    finally:
-        rc.close()
     site.timed("stop")
     site.assert_nothing_left()

@@ -49,11 +49,8 @@ def test_start_interrupt_stop(on_slurm: Site) -> None:
         ["ipengine", "RUNNING", "main"]
     ] * 3
     assert [line.split()[4] for line in jobs(site) if "ipengine" in line] == ["20:00"] * 3
-    rc = site.client()
-    try:
+    with site.client() as rc:
         site.interrupt(rc, by_launcher=True)
-    finally:
-        rc.close()
     assert site.run("list").stdout.splitlines()[1].split()[2:] == ["True", "3", "Slurm"]
     site.timed("stop")
     assert [line for line in jobs(site) if "COMPLETING" not in line] == []
@@ -106,11 +103,8 @@ def test_an_own_template(on_slurm: Site) -> None:
         "start", "--daemonize", "-n", "2", "--engines=slurm", f"--engine-settings={settings}"
     )
     assert [line.split()[1] for line in jobs(site)] == ["mine-x"]
-    rc = site.client()
-    try:
+    with site.client() as rc:
         site.interrupt(rc, by_launcher=True)
-    finally:
-        rc.close()
     site.timed("stop")
     site.assert_nothing_left()
 
@@ -137,10 +131,7 @@ def test_pbs(on_slurm: Site, torque: Path, monkeypatch: pytest.MonkeyPatch) -> N
     site.env["PATH"] = f"{torque}:{os.environ['PATH']}"
     monkeypatch.setenv("PATH", site.env["PATH"])
     site.timed("start", "--daemonize", "-n", "2", "--engines=pbs", "--controller=PBS")
-    rc = site.client()
-    try:
+    with site.client() as rc:
         site.interrupt(rc, by_launcher=False)  # Slurm's PBS commands have no qsig
-    finally:
-        rc.close()
     site.timed("stop")
     site.assert_nothing_left()

@@ -55,12 +55,9 @@ def test_two_hosts_start_interrupt_stop(over_ssh: Site) -> None:
     )
     key = (site.profile / "security" / "ipcontroller-engine.json").read_text().split('"key": "')[1]
     assert key.split('"')[0] not in command_lines
-    rc = site.client()
-    try:
+    with site.client() as rc:
         assert len(rc.ids) == 3
         site.interrupt(rc, by_launcher=True)
-    finally:
-        rc.close()
     site.timed("stop")
     assert agents() == before, "directories on the other hosts"
     logs = sorted((site.profile / "log").glob("ipengine-*.log"))
@@ -83,11 +80,8 @@ def test_a_lost_connection_ends_nothing(over_ssh: Site) -> None:
         except OSError:
             continue
     site.wait_for_output("its engines go on", process)
-    rc = site.client()
-    try:
+    with site.client() as rc:
         assert rc[:].apply_async(int).get(timeout=30) == [0, 0]
-    finally:
-        rc.close()
     process.terminate()
     assert process.wait(60) == 0
     assert agents() == before
@@ -110,11 +104,8 @@ def test_killed_ipcluster_and_controller_on_another_host(over_ssh: Site) -> None
         f"--engine-settings={engines}",
     )
     os.kill(site.cluster()["ipyfleet"]["ipcluster"]["pid"], signal.SIGKILL)
-    rc = site.client()
-    try:
+    with site.client() as rc:
         assert rc[:].apply_async(int).get(timeout=30) == [0]
-    finally:
-        rc.close()
     site.timed("stop")
     wait_until(lambda: agents() == before, "directories on the other hosts", timeout=10)
     site.assert_nothing_left()
@@ -127,11 +118,8 @@ def test_proxy(over_ssh: Site) -> None:
     site.timed(
         "start", "--daemonize", "-n", "2", "--engines=sshproxy", f"--engine-settings={proxy}"
     )
-    rc = site.client()
-    try:
+    with site.client() as rc:
         assert rc[:].apply_async(int).get(timeout=30) == [0, 0]
-    finally:
-        rc.close()
     site.timed("stop")
     assert agents() == before
     site.assert_nothing_left()

@@ -41,11 +41,8 @@ def test_lsf_start_interrupt_stop(fakes: Site) -> None:
     site.timed("start", "--daemonize", "-n", "2", "--engines=LSF", "--controller=lsf", settings)
     script = (Path(site.env["FAKE_SITE"]) / "script.2").read_text()
     assert "#BSUB -q long\n#BSUB -W 0:20\n" in script
-    rc = site.client()
-    try:
+    with site.client() as rc:
         site.interrupt(rc, by_launcher=True)
-    finally:
-        rc.close()
     site.timed("stop")
     site.assert_nothing_left()
 
@@ -64,10 +61,7 @@ def test_windows_hpc_start_stop(fakes: Site) -> None:
     site = fakes
     settings = '--engine-settings={"scheduler": "HEAD"}'
     site.timed("start", "--daemonize", "-n", "2", "--engines=WindowsHPC", settings)
-    rc = site.client()
-    try:
+    with site.client() as rc:
         site.interrupt(rc, by_launcher=False)
-    finally:
-        rc.close()
     site.timed("stop")
     site.assert_nothing_left()

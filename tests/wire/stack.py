@@ -151,10 +151,15 @@ class Stack:
         self._pids.add(proc.pid)
         return proc
 
-    def start_controller(self, *args: str, ping: int = 300, wait: bool = True) -> Proc:
-        """Start the controller; with ``wait`` its connection files are there afterwards."""
+    def start_controller(
+        self, *args: str, ping: int = 300, wait: bool = True, prefix: Sequence[str] = ()
+    ) -> Proc:
+        """Start the controller; with ``wait`` its connection files are there afterwards.
+
+        ``prefix`` stands in front of the command: that of another host, for instance.
+        """
         kind = self.pairing.controller
-        argv = [*pairings.command(kind, "controller"), f"--ping={ping}", *args]
+        argv = [*prefix, *pairings.command(kind, "controller"), f"--ping={ping}", *args]
         number = sum(p.name.startswith("controller") for p in self.procs)
         proc = self.spawn(f"controller-{number}", kind, argv)
         if wait:
@@ -176,10 +181,10 @@ class Stack:
         except WaitTimeoutError as error:
             raise StackError(f"{error}\n{proc.text()[-4000:]}") from None
 
-    def start_engine(self, *args: str, **env: str | None) -> Proc:
-        """Start one engine without waiting for it."""
+    def start_engine(self, *args: str, prefix: Sequence[str] = (), **env: str | None) -> Proc:
+        """Start one engine without waiting for it; ``prefix`` as for the controller."""
         kind = self.pairing.engines
-        argv = [*pairings.command(kind, "engine"), *args]
+        argv = [*prefix, *pairings.command(kind, "engine"), *args]
         return self.spawn(f"engine-{len(self.engines)}", kind, argv, **env)
 
     def start_engines(self, count: int, *args: str) -> ipp.Client:

@@ -10,7 +10,6 @@ import ipyparallel as ipp
 import pytest
 from ipyparallel import interactive
 
-from . import pairings
 from .conftest import StackFactory
 from .hosts import Host, Lan
 from .pairings import A, C
@@ -33,9 +32,8 @@ def start(stack: Stack, lan: Lan, engines: int, ping: int) -> ipp.Client:
     """The controller here, its engines there."""
     stack.start_controller(f"--ip={lan.near}", f"--location={lan.near}", ping=ping)
     rc = stack.client(timeout=20)
-    for i in range(engines):
-        argv = [*lan.hosts[0].prefix, *pairings.command(stack.pairing.engines, "engine")]
-        stack.spawn(f"engine-{i}", stack.pairing.engines, argv)
+    for _ in range(engines):
+        stack.start_engine(prefix=lan.hosts[0].prefix)
     wait_until(lambda: len(rc.ids) == engines, "engines on the far host", T)
     return rc
 

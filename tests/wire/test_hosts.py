@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import ipyparallel as ipp
 import pytest
 
-from . import pairings
 from .conftest import StackFactory
-from .hosts import Host, Lan
+from .hosts import Lan
 from .pairings import A, C
 from .polling import wait_until
 from .stack import Stack
@@ -30,32 +29,16 @@ def lan() -> Iterator[Lan]:
         yield lan
 
 
-def start_controller(stack: Stack, host: Host, *args: str, ping: int) -> None:
-    """Run the controller on ``host``."""
-    where = (
-        f"--ip={host.address}",
-        f"--location={host.address}",
-        f"--ports={PORTS[0]}-{PORTS[-1]}",
-    )
-    argv = [*pairings.command("ours", "controller"), f"--ping={ping}", *where, *args]
-    stack.wait_for_files(stack.spawn("controller-0", "ours", [*host.prefix, *argv]))
-
-
-def start_engine(stack: Stack, host: Host, *args: str) -> None:
-    """Run one engine on ``host``."""
-    kind = stack.pairing.engines
-    argv = [*host.prefix, *pairings.command(kind, "engine"), *args]
-    stack.spawn(f"engine-{len(stack.engines)}", kind, argv)
-
-
 def start(stack: Stack, lan: Lan, ping: int = 300) -> ipp.Client:
     """Two engines on the second host, one on the third; returns a client on this one."""
     controller, *others = lan.hosts
-    start_controller(stack, controller, ping=ping)
+    where = (f"--ip={controller.address}", f"--location={controller.address}")
+    ports = f"--ports={PORTS[0]}-{PORTS[-1]}"
+    stack.start_controller(*where, ports, ping=ping, prefix=controller.prefix)
     controller.firewall(PORTS)
     rc = stack.client(timeout=20)
     for i, host in enumerate([others[0], others[0], others[1]]):
-        start_engine(stack, host)
+        stack.start_engine(prefix=host.prefix)
         wait_until(lambda n=i + 1: len(rc.ids) == n, "the next engine is there", T)
     return rc
 

@@ -9,6 +9,7 @@ import shutil
 import ipyparallel as ipp
 import pytest
 from ipyparallel import interactive
+from launcher.harness import MPI_ENVIRONMENT
 
 from . import pairings
 from .conftest import StackFactory
@@ -17,15 +18,6 @@ from .polling import wait_until
 from .stack import Stack
 
 T = 60.0
-# A job of more ranks than processors, as root, in a container.
-MPI_ENVIRONMENT = {
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "OMPI_MCA_rmaps_base_oversubscribe": "1",
-    "OMPI_MCA_hwloc_base_binding_policy": "none",
-    "OMPI_MCA_mpi_yield_when_idle": "1",
-    "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
-}
 
 pytestmark = pytest.mark.pairings(B, C, why="our engines")
 

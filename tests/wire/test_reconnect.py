@@ -10,7 +10,6 @@ import ipyparallel as ipp
 import pytest
 from ipyparallel import interactive
 
-from . import pairings
 from .conftest import StackFactory
 from .hosts import Lan
 from .pairings import B, C, Pairing
@@ -137,7 +136,7 @@ def test_a_silent_partition(lan: Lan, make_stack: StackFactory, seconds: float) 
     where = [f"--ip={lan.near}", f"--location={lan.near}"]
     stack.start_controller(*where, patient, ping=PING)
     rc = stack.client()
-    stack.spawn("engine-0", "ours", [*far.prefix, *pairings.command("ours", "engine")])
+    stack.start_engine(prefix=far.prefix)
     wait_until(lambda: rc.ids == [0], "the far engine", T)
     rc[0].push({"kept": 42}, block=True)
     pid, engine = rc[0].apply_sync(os.getpid), rc._engines[0].encode()

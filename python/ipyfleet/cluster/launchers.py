@@ -164,12 +164,28 @@ class SSHProxyEngineSetLauncher(SSHLauncher, EngineLauncher):
 # ---- batch systems ------------------------------------------------------------------------------
 
 
+def _command(what: str, *words: str) -> List[str]:
+    return List(Unicode(), list(words), config=True, help=f"The command that {what}.")
+
+
+def _job_id(pattern: str) -> CRegExp:
+    return CRegExp(pattern, config=True, help="Finds the id of a job in the answer.")
+
+
+def _script(name: str) -> Unicode[str, str | bytes]:
+    return Unicode(name, config=True, help="Name of the script.")
+
+
+def _job_file(name: str) -> Unicode[str, str | bytes]:
+    return Unicode(name, config=True, help="The file of the job.")
+
+
 class WindowsHPCLauncher(NativeLauncher, BaseLauncher):
     """Submits jobs to Windows HPC."""
 
     native_name = "winhpc"
-    job_id_regexp = CRegExp(r"\d+", config=True, help="Finds the id of a job in the answer.")
-    job_file_name = Unicode("ipython_job.xml", config=True, help="The file of the job.")
+    job_id_regexp = _job_id(r"\d+")
+    job_file_name = _job_file("ipython_job.xml")
     scheduler = Unicode("", config=True, help="The host of the scheduler.")
     job_cmd = Unicode("job", config=True, help="The command.")
 
@@ -177,13 +193,13 @@ class WindowsHPCLauncher(NativeLauncher, BaseLauncher):
 class WindowsHPCControllerLauncher(WindowsHPCLauncher, ControllerLauncher):
     """Submits the controller."""
 
-    job_file_name = Unicode("ipcontroller_job.xml", config=True, help="The file of the job.")
+    job_file_name = _job_file("ipcontroller_job.xml")
 
 
 class WindowsHPCEngineSetLauncher(WindowsHPCLauncher, EngineLauncher):
     """Submits engines."""
 
-    job_file_name = Unicode("ipengineset_job.xml", config=True, help="The file of the job.")
+    job_file_name = _job_file("ipengineset_job.xml")
 
 
 class BatchSystemLauncher(NativeLauncher, BaseLauncher):
@@ -191,10 +207,10 @@ class BatchSystemLauncher(NativeLauncher, BaseLauncher):
 
     native_name = "batch"
     output_file = Unicode("", config=True, help="Where jobs write.").tag(to_dict=True)
-    submit_command = List(Unicode(), config=True, help="The command that submits a script.")
-    delete_command = List(Unicode(), config=True, help="The command that ends a job.")
-    signal_command = List(Unicode(), config=True, help="The command that sends a signal to a job.")
-    job_id_regexp = CRegExp("", config=True, help="Finds the id of a job in the answer.")
+    submit_command = _command("submits a script")
+    delete_command = _command("ends a job")
+    signal_command = _command("sends a signal to a job")
+    job_id_regexp = _job_id("")
     job_id_regexp_group = Integer(0, config=True, help="The group of it that is the id.")
     batch_template = Unicode(
         "", config=True, help="The script, with {n}, {queue}, {program_and_args} and so on."
@@ -226,40 +242,32 @@ class PBSLauncher(BatchSystemLauncher):
     """Submits jobs to PBS."""
 
     native_name = "pbs"
-    submit_command = List(
-        Unicode(), ["qsub"], config=True, help="The command that submits a script."
-    )
-    delete_command = List(Unicode(), ["qdel"], config=True, help="The command that ends a job.")
-    signal_command = List(
-        Unicode(), ["qsig", "-s"], config=True, help="The command that sends a signal."
-    )
-    job_id_regexp = CRegExp(r"\d+", config=True, help="Finds the id of a job in the answer.")
+    submit_command = _command("submits a script", "qsub")
+    delete_command = _command("ends a job", "qdel")
+    signal_command = _command("sends a signal", "qsig", "-s")
+    job_id_regexp = _job_id(r"\d+")
 
 
 class PBSControllerLauncher(PBSLauncher, BatchControllerLauncher):
     """Submits the controller to PBS."""
 
-    batch_file_name = Unicode("pbs_controller", config=True, help="Name of the script.")
+    batch_file_name = _script("pbs_controller")
 
 
 class PBSEngineSetLauncher(PBSLauncher, BatchEngineSetLauncher):
     """Submits engines to PBS."""
 
-    batch_file_name = Unicode("pbs_engines", config=True, help="Name of the script.")
+    batch_file_name = _script("pbs_engines")
 
 
 class SlurmLauncher(BatchSystemLauncher):
     """Submits jobs to Slurm."""
 
     native_name = "slurm"
-    submit_command = List(
-        Unicode(), ["sbatch"], config=True, help="The command that submits a script."
-    )
-    delete_command = List(Unicode(), ["scancel"], config=True, help="The command that ends a job.")
-    signal_command = List(
-        Unicode(), ["scancel", "-s"], config=True, help="The command that sends a signal."
-    )
-    job_id_regexp = CRegExp(r"\d+", config=True, help="Finds the id of a job in the answer.")
+    submit_command = _command("submits a script", "sbatch")
+    delete_command = _command("ends a job", "scancel")
+    signal_command = _command("sends a signal", "scancel", "-s")
+    job_id_regexp = _job_id(r"\d+")
     account = Unicode("", config=True, help="The account.")
     qos = Unicode("", config=True, help="The quality of service.")
     timelimit = AnyTrait("", config=True, help="The time limit.")
@@ -269,13 +277,13 @@ class SlurmLauncher(BatchSystemLauncher):
 class SlurmControllerLauncher(SlurmLauncher, BatchControllerLauncher):
     """Submits the controller to Slurm."""
 
-    batch_file_name = Unicode("slurm_controller.sbatch", config=True, help="Name of the script.")
+    batch_file_name = _script("slurm_controller.sbatch")
 
 
 class SlurmEngineSetLauncher(SlurmLauncher, BatchEngineSetLauncher):
     """Submits engines to Slurm."""
 
-    batch_file_name = Unicode("slurm_engine.sbatch", config=True, help="Name of the script.")
+    batch_file_name = _script("slurm_engine.sbatch")
 
 
 class SGELauncher(PBSLauncher):
@@ -287,62 +295,54 @@ class SGELauncher(PBSLauncher):
 class SGEControllerLauncher(SGELauncher, BatchControllerLauncher):
     """Submits the controller to Grid Engine."""
 
-    batch_file_name = Unicode("sge_controller", config=True, help="Name of the script.")
+    batch_file_name = _script("sge_controller")
 
 
 class SGEEngineSetLauncher(SGELauncher, BatchEngineSetLauncher):
     """Submits engines to Grid Engine."""
 
-    batch_file_name = Unicode("sge_engines", config=True, help="Name of the script.")
+    batch_file_name = _script("sge_engines")
 
 
 class LSFLauncher(BatchSystemLauncher):
     """Submits jobs to LSF."""
 
     native_name = "lsf"
-    submit_command = List(
-        Unicode(), ["bsub"], config=True, help="The command that submits a script."
-    )
-    delete_command = List(Unicode(), ["bkill"], config=True, help="The command that ends a job.")
-    signal_command = List(
-        Unicode(), ["bkill", "-s"], config=True, help="The command that sends a signal."
-    )
-    job_id_regexp = CRegExp(r"\d+", config=True, help="Finds the id of a job in the answer.")
+    submit_command = _command("submits a script", "bsub")
+    delete_command = _command("ends a job", "bkill")
+    signal_command = _command("sends a signal", "bkill", "-s")
+    job_id_regexp = _job_id(r"\d+")
 
 
 class LSFControllerLauncher(LSFLauncher, BatchControllerLauncher):
     """Submits the controller to LSF."""
 
-    batch_file_name = Unicode("lsf_controller", config=True, help="Name of the script.")
+    batch_file_name = _script("lsf_controller")
 
 
 class LSFEngineSetLauncher(LSFLauncher, BatchEngineSetLauncher):
     """Submits engines to LSF."""
 
-    batch_file_name = Unicode("lsf_engines", config=True, help="Name of the script.")
+    batch_file_name = _script("lsf_engines")
 
 
 class HTCondorLauncher(BatchSystemLauncher):
     """Submits jobs to HTCondor."""
 
     native_name = "htcondor"
-    submit_command = List(
-        Unicode(), ["condor_submit"], config=True, help="The command that submits a script."
-    )
-    delete_command = List(
-        Unicode(), ["condor_rm"], config=True, help="The command that ends a job."
-    )
-    job_id_regexp = CRegExp(r"(\d+)\.$", config=True, help="Finds the id of a job in the answer.")
+    submit_command = _command("submits a script", "condor_submit")
+    delete_command = _command("ends a job", "condor_rm")
+    job_id_regexp = _job_id(r"(\d+)\.$")
     job_id_regexp_group = Integer(1, config=True, help="The group of it that is the id.")
 
 
 class HTCondorControllerLauncher(HTCondorLauncher, BatchControllerLauncher):
     """Submits the controller to HTCondor."""
 
-    batch_file_name = Unicode("htcondor_controller", config=True, help="Name of the script.")
+    batch_file_name = _script("htcondor_controller")
 
 
 class HTCondorEngineSetLauncher(HTCondorLauncher, BatchEngineSetLauncher):
     """Submits engines to HTCondor."""
 
-    batch_file_name = Unicode("htcondor_engines", config=True, help="Name of the script.")
+    batch_file_name = _script("htcondor_engines")

@@ -157,7 +157,7 @@ TEST(QueueBoard, OthersReadWhatOneThreadWrites) {
   QueueBoard board;
   EXPECT_EQ(board.read().finished, 0U);
   constexpr std::uint64_t rounds = 100'000;
-  const std::jthread writer([&board] {
+  std::jthread writer([&board] {
     for (std::uint64_t i = 1; i <= rounds; ++i) {
       board.write({.clients = {.messages_in = i}, .finished = 2 * i});
     }
@@ -169,6 +169,7 @@ TEST(QueueBoard, OthersReadWhatOneThreadWrites) {
     ASSERT_EQ(seen.finished % 2, 0U);
     last = seen.clients.messages_in;
   }
+  writer.join();  // the figures of one write arrive one after the other
   EXPECT_EQ(board.read().finished, 2 * rounds);
 }
 
