@@ -206,6 +206,12 @@ Result<std::size_t> ZmtpSession::parse(std::string_view bytes,
     if (!bytes.empty() && byte_at(bytes, 0) != 0xff) {
       return violation("this is no ZMTP greeting");
     }
+    // A peer of an older version says no more than this until it is answered in its own.
+    constexpr std::size_t version_at = 10;
+    if (bytes.size() > version_at &&
+        ((byte_at(bytes, version_at - 1) & 1U) == 0 || byte_at(bytes, version_at) < 3)) {
+      return violation("the peer speaks an older ZMTP than 3");
+    }
     if (bytes.size() < greeting_size) {
       return std::size_t{0};
     }
@@ -268,9 +274,6 @@ Result<std::size_t> ZmtpSession::parse(std::string_view bytes,
 }
 
 Result<void> ZmtpSession::take_greeting(std::string_view greeting, std::string& answer) {
-  if ((byte_at(greeting, 9) & 1U) == 0 || byte_at(greeting, 10) < 3) {
-    return violation("the peer speaks an older ZMTP than 3");
-  }
   std::string_view mechanism = greeting.substr(12, 20);
   mechanism = mechanism.substr(0, mechanism.find('\0'));
   const std::string_view own = curve_ ? curve_mechanism : null_mechanism;
