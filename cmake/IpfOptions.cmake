@@ -18,9 +18,9 @@ endif()
 check_linker_flag(CXX -fuse-ld=mold IPF_HAS_MOLD)
 
 # Without -Wnull-dereference: GCC 12 reports it inside its own <streambuf> once that is inlined.
-# GCC-only warnings: clang, and clang-tidy behind g++, take them for unknown options.
+# GCC-only warnings: clang takes them for unknown options.
 set(IPF_GNU_WARNINGS "")
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_CXX_CLANG_TIDY)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   set(IPF_GNU_WARNINGS -Wduplicated-cond -Wlogical-op)
 endif()
 

@@ -10,6 +10,10 @@ ipf_venv="$PWD/.venv"
 ipf_python="$ipf_venv/bin/python"
 ipf_jobs="${IPF_JOBS:-$(nproc)}"
 
+# The build directories of one tree share what ccache keeps: paths are absolute, so that symbols are
+# found from any of them.
+export CCACHE_NOHASHDIR=1
+
 ipf_say() { printf '%s\n' "==> $*"; }
 ipf_die() { printf '%s\n' "error: $*" >&2; exit 1; }
 
@@ -91,12 +95,12 @@ ipf_make_venv() {
   touch "$stamp"
 }
 
-# Builds the package and installs it into .venv, always after the requirements: the peer ipyparallel
-# brings scripts of the same names, and ours have to win. The build directory is kept, see
-# build-dir in pyproject.toml, so that only what changed is compiled.
+# ipf_install_package [<pip's arguments...>]: builds the package and installs it into .venv, always
+# after the requirements: the peer ipyparallel brings scripts of the same names, and ours have to win.
+# The build directory is kept, see build-dir in pyproject.toml, so that only what changed is compiled.
 ipf_install_package() {
   CMAKE_BUILD_PARALLEL_LEVEL="$ipf_jobs" "$ipf_python" -m pip install --quiet \
-    --disable-pip-version-check --no-build-isolation --no-deps . </dev/null
+    --disable-pip-version-check --no-build-isolation --no-deps "$@" . </dev/null
 }
 
 # ipf_locked <command...>: one at a time in this tree; another run is waited for.

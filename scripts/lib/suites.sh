@@ -71,15 +71,16 @@ suite_ferretdb() {
 
 # Ninja checks again only what changed, unless the rules themselves changed.
 suite_clang_tidy() {
-  local rules stamp
+  local preset=tidy rules stamp
+  [ "$mode" != full ] || preset=tidy-full
   rules="$(sha256sum .clang-tidy "$ipf_lib/requirements-test.txt" | sha256sum | cut -d' ' -f1)"
-  stamp="build/tidy/rules-$rules"
+  stamp="build/$preset/rules-$rules"
   if [ ! -e "$stamp" ]; then
-    rm -rf build/tidy
-    mkdir -p build/tidy
+    rm -rf "build/$preset"
+    mkdir -p "build/$preset"
     touch "$stamp"
   fi
-  configure_and_build tidy -- --quiet -k 0
+  configure_and_build "$preset" -- --quiet -k 0
 }
 
 # pytest_suite <name>: tests/<name> against the package that is installed in .venv. IPython's

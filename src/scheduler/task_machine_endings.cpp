@@ -2,7 +2,6 @@
 #include <utility>
 
 #include "core/check.hpp"
-#include "core/text.hpp"
 #include "scheduler/task_machine.hpp"
 
 namespace ipf {
