@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "core/log_pruning.hpp"
 #include "net/log_spdlog.hpp"
 #include "protocol/connection_file.hpp"
 
@@ -28,6 +29,10 @@ void add_log_options(CLI::App& app, LogChoice& to) {
   app.add_option("--log-level", to.level, "debug, info, warning or error")->capture_default_str();
   app.add_flag("--debug", to.debug, "Same as --log-level=debug");
   app.add_flag("--quiet", to.quiet, "Same as --log-level=error");
+  app.add_option("--log-format", to.format, "text, or json: a JSON object in each line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->envname("IPYFLEET_LOG_FORMAT")
+      ->capture_default_str();
   app.add_flag("--log-to-file", to.to_file, "Log to a file in the profile's log directory, too");
 }
 
@@ -68,8 +73,10 @@ Result<std::unique_ptr<Log>> open_log(const std::string& name,
     return unexpected(level.error());
   }
   LogOptions options{.name = name, .level = *level, .file = {}};
+  options.json = choice.format == "json";
   if (choice.to_file) {
     IPF_TRY(make_profile(paths));
+    prune_logs(paths.dir);
     options.file =
         paths.log() / (file_stem + paths.dashed_id() + "-" + std::to_string(getpid()) + ".log");
   }

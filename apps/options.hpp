@@ -23,6 +23,7 @@ struct LogChoice {
   bool debug{false};
   bool quiet{false};
   bool to_file{false};
+  std::string format{"text"};
 };
 
 /// --profile, --profile-dir, --ipython-dir, --cluster-id and their long trait names.

@@ -4,6 +4,8 @@
 #include <Python.h>
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,6 +17,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "core/log_pruning.hpp"
 #include "launcher/launcher.hpp"
 
 namespace py = pybind11;
@@ -234,7 +237,15 @@ void add_controls(py::class_<LauncherHandle>& bound) {
 
 }  // namespace
 
-void add_launcher(const py::module_& module) {
+void add_launcher(py::module_& module) {
+  module.def(
+      "prune_logs",
+      [](const std::string& profile_dir, std::size_t files_max, std::uint64_t bytes_max) {
+        const py::gil_scoped_release unlocked;
+        return prune_logs(profile_dir, {.files_max = files_max, .bytes_max = bytes_max});
+      },
+      "profile_dir"_a, "files_max"_a = LogLimits{}.files_max,
+      "bytes_max"_a = LogLimits{}.bytes_max);
   py::class_<LauncherHandle> bound(module, "Launcher");
   bound.def_static("make", &make, "role"_a, "name"_a, "options"_a = py::dict{})
       .def_static("restore", &restore, "role"_a, "name"_a, "state"_a, "options"_a = py::dict{})

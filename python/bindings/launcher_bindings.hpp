@@ -5,6 +5,6 @@
 namespace ipf::bindings {
 
 /// Adds the class Launcher to the module.
-void add_launcher(const pybind11::module_& module);
+void add_launcher(pybind11::module_& module);
 
 }  // namespace ipf::bindings

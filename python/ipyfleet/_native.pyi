@@ -115,6 +115,9 @@ class Client:
     def closed(self) -> bool: ...
     def close(self) -> None: ...
 
+def prune_logs(profile_dir: str, files_max: int = ..., bytes_max: int = ...) -> int:
+    """Remove the oldest logs of a profile that nothing needs, and return how many."""
+
 class LaunchExit(TypedDict):
     """One started program that has ended, or could not be started."""
 

@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/log_pruning.hpp"
 #include "core/text.hpp"
 #include "launcher/added_engines.hpp"
 #include "launcher/cluster_status.hpp"
@@ -250,6 +251,7 @@ int Commands::operator()(const StartCommand& command) {
       return start_exit_code(checked.error());
     }
   }
+  prune_logs(paths->dir);
   if (command.clean_logs) {
     remove_logs(*paths);
   }

@@ -1,15 +1,21 @@
 #include "net/log_spdlog.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <fcntl.h>
+#include <string_view>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
 #include <spdlog/logger.h>
-#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include "core/text.hpp"
@@ -18,11 +24,22 @@ namespace ipf {
 
 namespace {
 
+constexpr std::array json_names{"debug", "info", "warning", "error"};
+constexpr std::size_t files_kept = 2;
+
+/// A JSON string with its quotes; bytes that are no UTF-8 are replaced.
+std::string json_text(std::string_view text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 class SpdLog final : public Log {
  public:
   SpdLog(const LogOptions& options, std::vector<spdlog::sink_ptr> sinks)
-      : level_(options.level), logger_(options.name, sinks.begin(), sinks.end()) {
-    logger_.set_pattern("%Y-%m-%d %H:%M:%S.%e [%n] %v");
+      : level_(options.level),
+        json_(options.json),
+        logger_(options.name, sinks.begin(), sinks.end()) {
+    logger_.set_pattern(json_ ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","name":"%n","pid":%P,%v})"
+                              : "%Y-%m-%d %H:%M:%S.%e [%n] %v");
     logger_.set_level(spdlog::level::trace);
     logger_.flush_on(spdlog::level::trace);
     logger_.set_error_handler([](const std::string&) {});  // a full disk must not end a controller
@@ -31,7 +48,10 @@ class SpdLog final : public Log {
     if (!enabled(level)) {
       return;
     }
-    if (level >= LogLevel::warning) {
+    if (json_) {
+      logger_.info(R"("level":"{}","text":{})", json_names[static_cast<std::size_t>(level)],
+                   json_text(text));
+    } else if (level >= LogLevel::warning) {
       logger_.info("{} | {}", level == LogLevel::warning ? "WARNING" : "ERROR", text);
     } else {
       logger_.info("{}", text);
@@ -41,10 +61,16 @@ class SpdLog final : public Log {
 
  private:
   LogLevel level_;
+  bool json_;
   spdlog::logger logger_;
 };
 
 }  // namespace
+
+bool json_logs_wanted() {
+  const char* const format = std::getenv("IPYFLEET_LOG_FORMAT");  // NOLINT(concurrency-mt-unsafe)
+  return format != nullptr && std::string_view(format) == "json";
+}
 
 Result<std::unique_ptr<Log>> make_log(const LogOptions& options) {
   std::vector<spdlog::sink_ptr> sinks{std::make_shared<spdlog::sinks::stderr_sink_mt>()};
@@ -56,7 +82,12 @@ Result<std::unique_ptr<Log>> make_log(const LogOptions& options) {
                         "cannot open log file " + options.file + ": " + errno_text(errno));
     }
     close(fd);
-    sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file));
+    spdlog::file_event_handlers handlers;
+    handlers.after_open = [](const spdlog::filename_t& /*name*/, std::FILE* opened) {
+      fchmod(fileno(opened), 0600);  // also of those that rotation makes
+    };
+    sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
+        options.file, options.file_bytes_max, files_kept, false, handlers));
   }
   return std::unique_ptr<Log>(std::make_unique<SpdLog>(options, std::move(sinks)));
 }

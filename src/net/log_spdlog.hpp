@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -8,10 +9,15 @@
 
 namespace ipf {
 
+/// True if $IPYFLEET_LOG_FORMAT is "json": the form of the logs where nobody chose another.
+bool json_logs_wanted();
+
 struct LogOptions {
   std::string name{};  ///< what stands in brackets, e.g. "IPController"
   LogLevel level{LogLevel::info};
   std::string file{};  ///< a file to append to (0600) beside stderr; empty: stderr only
+  std::size_t file_bytes_max{10U << 20U};  ///< then it becomes file.1, and file.1 file.2
+  bool json{json_logs_wanted()};  ///< a JSON object in each line: time, name, pid, level, text
 };
 
 /// `2026-11-21 01:40:33.475 [IPController] text`; from warnings on the level stands before the

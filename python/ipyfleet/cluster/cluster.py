@@ -26,7 +26,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Float, Instance, Integer, List, Unicode, default, validate
 from traitlets.config import Application, Config, LoggingConfigurable
 
-from . import clusterfile, profiles, twins, waiting
+from . import clusterfile, native, profiles, twins, waiting
 from .elastic import Adaptive
 from .launcher import NotRunning
 from .launchers import LocalControllerLauncher, LocalEngineSetLauncher
@@ -379,6 +379,7 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
             raise RuntimeError("the controller runs already; stop_controller() ends it")
         profiles.make(self.profile_dir)
         waiting.check_not_running(self)
+        native.prune_logs(self.profile_dir)
         if self.shutdown_atexit:
             _running.add(self)
         controller = self.controller_launcher_class(

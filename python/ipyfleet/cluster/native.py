@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import _native
 
-__all__ = ["make", "program", "restore"]
+__all__ = ["make", "program", "prune_logs", "restore"]
 
 
 def make(role: str, name: str, options: dict[str, Any]) -> _native.Launcher:
@@ -22,6 +22,11 @@ def make(role: str, name: str, options: dict[str, Any]) -> _native.Launcher:
 def restore(role: str, name: str, state: dict[str, Any]) -> _native.Launcher:
     """Make one that goes on with what another process has started; LookupError if that is gone."""
     return _native.Launcher.restore(role, name, state)  # pyright: ignore[reportArgumentType]
+
+
+def prune_logs(profile_dir: str) -> int:
+    """Remove the oldest logs of a profile beyond 200 files or 256 MiB; return how many."""
+    return _native.prune_logs(profile_dir)
 
 
 def _is_ours(path: Path) -> bool:
