@@ -6,6 +6,7 @@
 #include <iterator>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -21,14 +22,31 @@ struct LogFile {
   std::uintmax_t bytes{};
 };
 
-/// "ipengine-c-17-3" of ipengine-c-17-3.log and ipengine-c-17-3.log.1; nothing for other files.
-std::optional<std::string> stem_of(const std::string& name) {
-  const auto found = name.rfind(".log");
-  if (found == std::string::npos ||
-      name.find_first_not_of("0123456789.", found + 4) != std::string::npos) {
+/// The number after the last separator of a name; both are cut off.
+std::optional<int> take_number(std::string& name, char separator) {
+  const auto at = name.rfind(separator);
+  int number = 0;
+  const char* const end = name.data() + name.size();
+  if (at == std::string::npos) {
     return std::nullopt;
   }
-  return name.substr(0, found);
+  const auto parsed = std::from_chars(name.data() + at + 1, end, number);
+  if (parsed.ec != std::errc{} || parsed.ptr != end) {
+    return std::nullopt;
+  }
+  name.resize(at);
+  return number;
+}
+
+/// "ipengine-c-17-3" of ipengine-c-17-3.log and of ipengine-c-17-3.1.log; nothing for other files.
+std::optional<std::string> stem_of(std::string name) {
+  constexpr std::string_view suffix = ".log";
+  if (!name.ends_with(suffix)) {
+    return std::nullopt;
+  }
+  name.resize(name.size() - suffix.size());
+  take_number(name, '.');
+  return name;
 }
 
 std::vector<LogFile> oldest_first(const std::filesystem::path& dir) {
@@ -60,23 +78,21 @@ std::string cluster_files(const std::filesystem::path& dir) {
   return out;
 }
 
-/// True for what may be written to still: logs that a cluster file names, logs of an engine set
-/// that one names (array jobs stand there without the number), and logs of a living process.
-bool in_use(const std::string& stem, const std::string& clusters) {
+/// True for what may be written to still.
+bool in_use(std::string stem, const std::string& clusters) {
   if (clusters.find(stem + ".log") != std::string::npos) {
     return true;
   }
-  const auto dash = stem.rfind('-');
-  if (dash == std::string::npos) {
+  const auto number = take_number(stem, '-');
+  if (!number) {
     return false;
   }
-  if (stem.starts_with("ipengine-") && clusters.find(stem.substr(0, dash)) != std::string::npos) {
-    return true;
+  std::string more = stem;
+  if (stem.starts_with("ipengine-") &&
+      take_number(more, '-')) {                       // ipengine-<cluster>-<set>-<index>
+    return clusters.find(stem) != std::string::npos;  // array jobs stand there without the index
   }
-  pid_t pid = 0;
-  const char* const end = stem.data() + stem.size();
-  const auto parsed = std::from_chars(stem.data() + dash + 1, end, pid);
-  return parsed.ec == std::errc{} && parsed.ptr == end && process_alive(pid);
+  return process_alive(*number);
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ struct LogLimits {
   std::uint64_t bytes_max{256U << 20U};
 };
 
-/// Removes the oldest logs (`*.log`, and `*.log.1` and so on) of a profile until the rest is
+/// Removes the oldest logs (`*.log`) of a profile until the rest is
 /// within the limits. Logs that may be written to still stay: those that a cluster file names, with
 /// those of its engine sets, and those that end in the pid of a living process. Failures do not
 /// matter. Returns how many were removed.

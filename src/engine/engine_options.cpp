@@ -146,6 +146,10 @@ void add_options(CLI::App& app, Raw& raw) {
   app.add_flag("--debug", raw.debug, "Same as --log-level=debug");
   app.add_flag("--quiet", raw.quiet, "Same as --log-level=error");
   app.add_flag("--log-to-file", options.log_to_file, "Log to the profile's log directory as well");
+  app.add_option("--log-format", options.log_format, "text, or json: a JSON object in each line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->envname("IPYFLEET_LOG_FORMAT")
+      ->capture_default_str();
   app.add_option("--config", raw.config_file,
                  "One more configuration file (the profile's ipengine_config.py is read anyway)");
   app.add_flag("--no-config")->description("Read no configuration file");

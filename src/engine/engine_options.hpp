@@ -60,6 +60,7 @@ struct EngineOptions {
   LogLevel log_level{LogLevel::info};
   bool log_level_given{};
   bool log_to_file{};
+  std::string log_format{"text"};  ///< or "json"
   /// `--Class.trait=value` of classes that Python may know.
   std::map<std::string, std::map<std::string, std::string>> traits{};
 };

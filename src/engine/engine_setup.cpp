@@ -6,6 +6,7 @@
 #include <system_error>
 #include <unistd.h>
 
+#include "core/log_pruning.hpp"
 #include "core/text.hpp"
 #include "net/log_spdlog.hpp"
 #include "protocol/connection_file.hpp"
@@ -44,11 +45,13 @@ Result<std::unique_ptr<Log>> open_log(const EngineOptions& options,
                                       const ProfilePaths& paths,
                                       bool kernel) {
   LogOptions log{.name = "IPEngine", .level = options.log_level};
+  log.json = options.log_format == "json";
   if (kernel && !options.log_level_given) {
     log.level = LogLevel::warning;  // its terminal belongs to the frontend
   }
   if (options.log_to_file) {
     IPF_TRY(make_profile(paths));
+    prune_logs(paths.dir);
     log.file =
         (paths.log() / ("ipengine" + paths.dashed_id() + "-" + std::to_string(getpid()) + ".log"))
             .string();

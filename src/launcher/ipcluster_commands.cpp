@@ -61,7 +61,8 @@ std::vector<std::string> cluster_ids(const std::filesystem::path& profile_dir) {
   return out;
 }
 
-/// True for `<prefix><number>.log`, or `<prefix><number>-<number>.log` with two numbers.
+/// True for `<prefix><number>.log`, or `<prefix><number>-<number>.log` with two numbers; and for
+/// what these were before they were followed by a new file.
 bool is_log_name(std::string_view name, std::string_view prefix, int numbers) {
   constexpr std::string_view suffix = ".log";
   if (!name.starts_with(prefix) || !name.ends_with(suffix)) {
@@ -81,7 +82,7 @@ bool is_log_name(std::string_view name, std::string_view prefix, int numbers) {
       name.remove_prefix(1);
     }
   }
-  return name == suffix;
+  return name == suffix || name == ".1.log" || name == ".2.log";
 }
 
 /// Removes the logs of earlier runs of this cluster; those of other cluster ids stay.
@@ -91,6 +92,7 @@ void remove_logs(const ProfilePaths& paths) {
     const std::string name = entry.path().filename().string();
     if (is_log_name(name, "ipcontroller" + paths.dashed_id() + "-", 1) ||
         is_log_name(name, "ipcluster" + paths.dashed_id() + "-", 1) ||
+        is_log_name(name, "ipengine" + paths.dashed_id() + "-", 1) ||
         is_log_name(name, "ipengine-" + paths.cluster_id + "-", 2)) {
       std::error_code ignored;
       std::filesystem::remove(entry.path(), ignored);

@@ -16,7 +16,7 @@ struct LogOptions {
   std::string name{};  ///< what stands in brackets, e.g. "IPController"
   LogLevel level{LogLevel::info};
   std::string file{};  ///< a file to append to (0600) beside stderr; empty: stderr only
-  std::size_t file_bytes_max{10U << 20U};  ///< then it becomes file.1, and file.1 file.2
+  std::size_t file_bytes_max{10U << 20U};  ///< then x.log becomes x.1.log, and that x.2.log
   bool json{json_logs_wanted()};  ///< a JSON object in each line: time, name, pid, level, text
 };
 

@@ -2,11 +2,14 @@
 
 #include <filesystem>
 #include <regex>
+#include <set>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "unit/core/core_testing.hpp"
 
@@ -96,6 +99,45 @@ TEST(LogFile, IsPrivateAndAppendedTo) {
   EXPECT_EQ(lines_of(dir / "log").size(), 2U);
   EXPECT_EQ(lines_of(dir / "log")[0], "before");
   EXPECT_EQ(test::mode_of(dir / "fresh"), 0600U);
+}
+
+TEST(LogFile, IsFollowedByAnotherAndTwoOldOnesStay) {
+  const TempDir dir;
+  testing::internal::CaptureStderr();
+  {
+    const auto log = make_log(
+        {.name = "n", .file = (dir / "x.log").string(), .file_bytes_max = 1000, .json = false});
+    for (int i = 0; i < 100; ++i) {
+      (*log)->info("line " + std::to_string(i) + std::string(50, '.'));
+    }
+  }
+  testing::internal::GetCapturedStderr();
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(dir.path())) {
+    names.insert(entry.path().filename().string());
+    EXPECT_LE(entry.file_size(), 1000U);
+    EXPECT_EQ(test::mode_of(entry.path()), 0600U) << entry.path();
+  }
+  EXPECT_EQ(names, (std::set<std::string>{"x.1.log", "x.2.log", "x.log"}));
+  EXPECT_NE(lines_of(dir / "x.log").back().find("line 99."), std::string::npos);
+}
+
+TEST(LogFile, JsonLinesHoldAnyText) {
+  const TempDir dir;
+  testing::internal::CaptureStderr();
+  (*make_log({.name = "n", .file = (dir / "log").string(), .json = true}))
+      ->warning("a \"b\" \\ {} %v\n\x01 \xff \u00e4");
+  testing::internal::GetCapturedStderr();
+  const auto lines = lines_of(dir / "log");
+  ASSERT_EQ(lines.size(), 1U);
+  const auto line = nlohmann::json::parse(lines[0]);
+  EXPECT_EQ(line["level"], "warning");
+  EXPECT_EQ(line["name"], "n");
+  EXPECT_EQ(line["pid"], getpid());
+  EXPECT_EQ(line["text"], "a \"b\" \\ {} %v\n\x01 \ufffd \u00e4");
+  EXPECT_TRUE(
+      std::regex_match(line["time"].get<std::string>(),
+                       std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d)")));
 }
 
 TEST(LogFile, ASymlinkOrAMissingDirectoryIsRefused) {
