@@ -147,6 +147,11 @@ struct MarkTruncated {
 struct EndOutput {
   RequestNumber number{};
 };
+/// The engine is known to the hub that has come back: what it was sent directly and has not
+/// answered can be sent again. Before that the controller would refuse it.
+struct SendAgain {
+  std::string engine_uuid{};
+};
 /// The whole list, by rising id.
 struct PublishEngines {
   std::vector<Engine> engines{};
@@ -166,6 +171,7 @@ using ClientAction = std::variant<SendRequest,
                                   KeepOutput,
                                   MarkTruncated,
                                   EndOutput,
+                                  SendAgain,
                                   PublishEngines,
                                   CloseClient,
                                   ClientNote>;

@@ -65,7 +65,7 @@ void ClientMachine::on(TimePoint now, EnginesListed& event, ClientActions& actio
   }
   bool changed = false;
   for (const auto& engine : event.engines) {
-    changed |= add_engine(engine);
+    changed |= add_engine(engine, actions);
   }
   std::vector<std::string> missing;
   for (const auto& [uuid, state] : engines_) {
@@ -91,17 +91,24 @@ void ClientMachine::on(TimePoint now, EnginesListed& event, ClientActions& actio
   }
 }
 
-bool ClientMachine::add_engine(const Engine& engine) {
+bool ClientMachine::is_away(const std::string& engine_uuid) const {
+  const auto found = engines_.find(engine_uuid);
+  return found != engines_.end() && found->second.away;
+}
+
+bool ClientMachine::add_engine(const Engine& engine, ClientActions& actions) {
   const auto [found, inserted] = engines_.try_emplace(engine.uuid);
   if (inserted) {
     found->second.id = engine.id;
     found->second.known_at = questions_;
+  } else if (std::exchange(found->second.away, false)) {
+    actions.emplace_back(SendAgain{engine.uuid});
   }
   return inserted;
 }
 
 void ClientMachine::on(TimePoint /*now*/, EngineRegistered& event, ClientActions& actions) {
-  if (!closed_ && add_engine(event.engine) && listed_) {
+  if (!closed_ && add_engine(event.engine, actions) && listed_) {
     publish_engines(actions);
   }
 }
@@ -323,6 +330,9 @@ void ClientMachine::on(TimePoint now, HubLost& /*event*/, ClientActions& actions
     return;
   }
   give_up_at_ = now + options_.hub_patience;
+  for (auto& [uuid, engine] : engines_) {
+    engine.away = true;
+  }
   std::vector<RequestNumber> questions;
   for (const auto& [number, request] : requests_) {
     const bool kept = request.channel != Channel::query && request.channel != Channel::broadcast;

@@ -48,7 +48,8 @@ struct ClientMachineOptions {
 ///
 /// When the connection to the hub breaks, questions to it and broadcast calls fail by name: nobody
 /// knows whether it got them. Everything else waits, because the hub may come back (its user sends
-/// again what has no answer), for `hub_patience` at most.
+/// again what has no answer), for `hub_patience` at most. Direct requests wait for their engine,
+/// too: it may come back after us.
 ///
 /// Invariants (check_invariants): each request is waiting or has open output; an engine's set holds
 /// exactly the requests that name the engine; the number of open outputs is counted right.
@@ -62,11 +63,14 @@ class ClientMachine {
 
   [[nodiscard]] std::size_t request_count() const { return requests_.size(); }
   [[nodiscard]] std::size_t engine_count() const { return engines_.size(); }
+  /// The hub was lost, and has not named this engine since: see SendAgain.
+  [[nodiscard]] bool is_away(const std::string& engine_uuid) const;
 
  private:
   struct EngineState {
     EngineId id{};
     std::uint64_t known_at{};  ///< questions asked before we heard of it
+    bool away{false};          ///< the hub was lost, and has not named it since
     std::set<RequestNumber> requests{};
   };
   struct RequestState {
@@ -100,7 +104,7 @@ class ClientMachine {
   void on(TimePoint now, Closed& event, ClientActions& actions);
 
   void ask_for_engines(ClientActions& actions);
-  bool add_engine(const Engine& engine);
+  bool add_engine(const Engine& engine, ClientActions& actions);
   void lose_engine(TimePoint now, const std::string& uuid, ClientActions& actions);
   void publish_engines(ClientActions& actions) const;
   void attach(RequestNumber number, RequestState& request, EngineState* engine);

@@ -22,6 +22,8 @@ namespace {
 constexpr std::size_t mailbox_capacity = 65536;
 /// Messages taken before what was submitted has its turn.
 constexpr int messages_a_turn = 1024;
+/// How often the connection file is looked at while the hub does not answer.
+constexpr Duration look_interval = std::chrono::milliseconds(500);
 /// Time for the last messages to leave when the client is closed.
 constexpr Duration linger = std::chrono::seconds(1);
 
@@ -78,11 +80,14 @@ struct ClientReactor::Network {
 };
 
 ClientReactor::ClientReactor(const FoundConnection& connection,
+                             ConnectionWatch watch,
                              const ClientLimits& limits,
                              RequestWriter writer,
-                             const Signer& signer,
+                             Signer& signer,
                              ResultBoard& board)
     : board_(board),
+      signer_(signer),
+      watch_(std::move(watch)),
       writer_(std::move(writer)),
       reader_(signer, writer_.msg_id_prefix()),
       machine_({.msg_id_prefix = writer_.msg_id_prefix(),
@@ -126,6 +131,7 @@ void ClientReactor::run(const std::stop_token& stopping) {
 }
 
 void ClientReactor::loop(const std::stop_token& stopping) {
+  look_at_ = steady_now() + look_interval;
   machine_.step(steady_now(), Started{}, actions_);
   act();
   while (!ended_ && !stopping.stop_requested()) {
@@ -134,8 +140,10 @@ void ClientReactor::loop(const std::stop_token& stopping) {
     mailbox_.take(submitted_);
     TimePoint now = steady_now();
     const bool idle = submitted_.empty() && !network_->links.readable();
+    const TimePoint look = answered_ ? TimePoint::never() : look_at_;
     network_->loop.wait(
-        now, idle ? std::min(machine_.next_deadline(), network_->links.next_deadline()) : now);
+        now,
+        idle ? std::min({machine_.next_deadline(), network_->links.next_deadline(), look}) : now);
     sleeping_.store(false);
     now = steady_now();
     if (network_->wakeup_waiting.take()) {
@@ -143,6 +151,7 @@ void ClientReactor::loop(const std::stop_token& stopping) {
     }
     take_submissions(now);
     receive(now);
+    look_for_another(now);
     if (machine_.next_deadline() <= now) {
       machine_.step(now, TimePassed{}, actions_);
     }
@@ -205,7 +214,9 @@ void ClientReactor::receive(TimePoint now) {
     if (link == iopub_link) {
       feed(now, reader_.read_output(std::move(*frames)));
     } else if (const auto channel = channel_of(link)) {
-      feed(now, reader_.read_reply(*channel, std::move(*frames)));
+      auto reply = reader_.read_reply(*channel, std::move(*frames));
+      answered_ = answered_ || (reply && channel == Channel::query);
+      feed(now, std::move(reply));
     } else {
       feed(now, reader_.read_notification(std::move(*frames)));
     }
@@ -215,10 +226,38 @@ void ClientReactor::receive(TimePoint now) {
 void ClientReactor::on_change(TimePoint now, const std::string& link, bool up) {
   const auto channel = channel_of(link);
   if (channel == Channel::query) {
+    answered_ = false;
+    look_at_ = now + look_interval;
     machine_.step(now, up ? ClientEvent(HubFound{}) : ClientEvent(HubLost{}), actions_);
   } else if (channel && up) {
     send_unanswered(*channel);
   }
+}
+
+void ClientReactor::look_for_another(TimePoint now) {
+  if (answered_ || now < look_at_) {
+    return;
+  }
+  look_at_ = now + look_interval;
+  if (const auto found = watch_.changed()) {
+    go_to(now, *found);
+  }
+}
+
+/// What is outstanding is signed with the new key, and sent when its link is there. The hub may
+/// have been silent without being lost: its key was another one.
+void ClientReactor::go_to(TimePoint now, const FoundConnection& connection) {
+  auto signer = Signer::create(connection.info.key, connection.info.signature_scheme);
+  if (!signer) {
+    return;
+  }
+  machine_.step(now, HubLost{}, actions_);
+  act();
+  signer_ = std::move(*signer);
+  for (auto& [number, sent] : unanswered_) {
+    sent.frames = signed_by(*Message::split(std::move(sent.frames)), signer_).frames();
+  }
+  network_ = std::make_unique<Network>(connection, wakeup_);
 }
 
 void ClientReactor::feed(TimePoint now, MessageReader::Read read) {
@@ -250,6 +289,8 @@ void ClientReactor::act() {
       reader_.end_broadcast_part(fail->number);
     } else if (const auto* output = std::get_if<EndOutput>(&action)) {
       reader_.end_broadcast_part(output->number);
+    } else if (const auto* again = std::get_if<SendAgain>(&action)) {
+      send_unanswered_to(again->engine_uuid);
     } else if (const auto* close = std::get_if<CloseClient>(&action)) {
       close_reason_ = close->reason;
       ended_ = true;
@@ -266,24 +307,38 @@ void ClientReactor::send(const NewRequest& request) {
     network_->links.send(std::array{link}, frames, 0);
     return;
   }
-  if (network_->links.is_up(link)) {
+  if (network_->links.is_up(link) && !machine_.is_away(request.target)) {
     network_->links.send(std::array{link}, frames, 0);
   }
-  unanswered_.emplace(request.number,
-                      Sent{.channel = request.channel, .frames = std::move(frames)});
+  unanswered_.emplace(
+      request.number,
+      Sent{.channel = request.channel, .target = request.target, .frames = std::move(frames)});
 }
 
-void ClientReactor::send_unanswered(Channel channel) {
+template <class Predicate>
+void ClientReactor::send_unanswered_if(const Predicate& wanted) {
   std::vector<RequestNumber> numbers;
   for (const auto& [number, sent] : unanswered_) {
-    if (sent.channel == channel) {
+    if (wanted(sent)) {
       numbers.push_back(number);
     }
   }
   std::ranges::sort(numbers);
   for (const RequestNumber number : numbers) {
-    network_->links.send(std::array{link_of(channel)}, unanswered_.at(number).frames, 0);
+    const Sent& sent = unanswered_.at(number);
+    network_->links.send(std::array{link_of(sent.channel)}, sent.frames, 0);
   }
+}
+
+void ClientReactor::send_unanswered(Channel channel) {
+  send_unanswered_if(
+      [&](const Sent& sent) { return sent.channel == channel && !machine_.is_away(sent.target); });
+}
+
+void ClientReactor::send_unanswered_to(std::string_view engine_uuid) {
+  send_unanswered_if([&](const Sent& sent) {
+    return sent.target == engine_uuid && network_->links.is_up(link_of(sent.channel));
+  });
 }
 
 }  // namespace ipf::client

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -34,12 +35,14 @@ struct DropCounts {
 /// only when this thread is about to sleep, so a burst of requests costs one system call.
 class ClientReactor {
  public:
-  /// Connects the sockets and starts the thread. `signer` and `board` must outlive the reactor.
+  /// Connects the sockets and starts the thread. `signer` and `board` must outlive the reactor;
+  /// from here on `signer` is the thread's, which changes it when the cluster gets another key.
   /// Throws ClientError when an address cannot be connected to.
   ClientReactor(const FoundConnection& connection,
+                ConnectionWatch watch,
                 const ClientLimits& limits,
                 RequestWriter writer,
-                const Signer& signer,
+                Signer& signer,
                 ResultBoard& board);
   ClientReactor(const ClientReactor&) = delete;
   ClientReactor& operator=(const ClientReactor&) = delete;
@@ -70,11 +73,21 @@ class ClientReactor {
   void act();
   void send(const NewRequest& request);
   void on_change(TimePoint now, const std::string& link, bool up);
+  /// While the hub does not answer: another controller may have written its file by now.
+  void look_for_another(TimePoint now);
+  /// Lets go of the old controller.
+  void go_to(TimePoint now, const FoundConnection& connection);
   /// Sends again, byte for byte, what has no answer yet: the controller may have been restarted, or
   /// the message lost with the connection. Who has it already drops the copy as a replay.
   void send_unanswered(Channel channel);
+  /// Those on mux and control that this engine was sent.
+  void send_unanswered_to(std::string_view engine_uuid);
+  template <class Predicate>
+  void send_unanswered_if(const Predicate& wanted);
 
   ResultBoard& board_;
+  Signer& signer_;
+  ConnectionWatch watch_;
   RequestWriter writer_;
   MessageReader reader_;
   ClientMachine machine_;
@@ -89,10 +102,13 @@ class ClientReactor {
   ClientActions actions_;
   struct Sent {
     Channel channel{};
+    std::string target{};  ///< an engine, or empty
     Frames frames{};
   };
   /// On mux, task and control: what waits for its reply, or for its link.
   std::unordered_map<RequestNumber, Sent> unanswered_;
+  bool answered_{false};  ///< the hub, since its link is there
+  TimePoint look_at_{};   ///< for another controller, unless it has answered
   std::string close_reason_{"the client was closed"};
   bool ended_{false};
   std::once_flag stopped_;

@@ -92,6 +92,7 @@ Result<FoundConnection> find_connection(const ConnectOptions& options) {
       return unexpected(path.error());
     }
     found.file = path->string();
+    found.stamp = file_stamp(*path);
     std::error_code failure;
     if (!std::filesystem::exists(*path, failure)) {
       return unexpected(ErrorCode::not_found,
@@ -122,6 +123,31 @@ Result<FoundConnection> find_connection(const ConnectOptions& options) {
   }
   choose_tunnel(options, found);
   return found;
+}
+
+ConnectionWatch::ConnectionWatch(const ConnectOptions& options, const FoundConnection& found)
+    : options_(options), info_(found.info) {
+  options_.file = found.file;  // whatever the environment says later
+  if (found.ssh_server.empty()) {
+    stamp_ = found.stamp;
+  }
+}
+
+std::optional<FoundConnection> ConnectionWatch::changed() {
+  const auto stamp = stamp_ ? file_stamp(options_.file) : std::nullopt;
+  if (!stamp || stamp == stamp_) {
+    return std::nullopt;
+  }
+  auto found = find_connection(options_);
+  if (!found || !found->ssh_server.empty()) {
+    return std::nullopt;  // gone or half written: look again later
+  }
+  stamp_ = found->stamp;
+  if (info_ == found->info) {
+    return std::nullopt;
+  }
+  info_ = found->info;
+  return std::move(*found);
 }
 
 }  // namespace ipf::client

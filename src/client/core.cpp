@@ -90,7 +90,7 @@ Core::Core(const ConnectOptions& options, const ClientLimits& limits)
       session(new_session_id()),
       writer(session, user_name(), signer),
       board(limits, writer.msg_id_prefix()),
-      reactor(found, limits, std::move(writer), signer, board) {}
+      reactor(found, ConnectionWatch(options, found), limits, std::move(writer), signer, board) {}
 
 void Core::check_process() const {
   if (forked()) {

@@ -20,6 +20,14 @@ int write_all(int fd, std::string_view bytes) {
   return 0;
 }
 
+std::optional<FileStamp> file_stamp(const std::filesystem::path& path) {
+  struct stat facts{};
+  if (stat(path.c_str(), &facts) != 0) {
+    return std::nullopt;
+  }
+  return FileStamp{.inode = facts.st_ino, .modified = facts.st_mtim};
+}
+
 bool still_named(const std::filesystem::path& path, int fd) {
   struct stat by_path{};
   struct stat by_fd{};

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <ctime>
 #include <filesystem>
+#include <optional>
 #include <string_view>
+#include <sys/types.h>
 
 namespace ipf {
 
@@ -12,5 +15,17 @@ namespace ipf {
 /// False when `path` meanwhile names another file than the open one: somebody removed or replaced
 /// it.
 [[nodiscard]] bool still_named(const std::filesystem::path& path, int fd);
+
+/// Tells a file from the one that was there before under its name, or that was changed.
+struct FileStamp {
+  ino_t inode{};
+  timespec modified{};
+  bool operator==(const FileStamp& other) const {
+    return inode == other.inode && modified.tv_sec == other.modified.tv_sec &&
+           modified.tv_nsec == other.modified.tv_nsec;
+  }
+};
+/// Nothing when there is no such file.
+[[nodiscard]] std::optional<FileStamp> file_stamp(const std::filesystem::path& path);
 
 }  // namespace ipf

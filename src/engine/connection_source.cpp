@@ -4,7 +4,6 @@
 #include <charconv>
 #include <chrono>
 #include <string_view>
-#include <sys/stat.h>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -55,7 +54,7 @@ Result<FoundConnection> ConnectionSource::find() {
     }
     return FoundConnection{.info = std::move(*complete)};
   }
-  if (by_address && options_.controller_port != 0 && !file_state()) {
+  if (by_address && options_.controller_port != 0 && !file_stamp(file_)) {
     if (!options_.key) {
       return unexpected(ErrorCode::not_found,
                         "--controller-ip and --controller-port need the key of the cluster: use "
@@ -77,14 +76,6 @@ Result<FoundConnection> ConnectionSource::find() {
   return FoundConnection{.info = std::move(*info)};
 }
 
-std::optional<ConnectionSource::FileState> ConnectionSource::file_state() const {
-  struct stat status{};
-  if (stat(file_.c_str(), &status) != 0) {
-    return std::nullopt;
-  }
-  return FileState{.inode = status.st_ino, .modified = status.st_mtim};
-}
-
 Result<ConnectionInfo> ConnectionSource::wait_for_file() {
   const TimePoint begin = steady_now();
   const TimePoint end = begin + options_.wait_for_file;
@@ -92,7 +83,7 @@ Result<ConnectionInfo> ConnectionSource::wait_for_file() {
   TimePoint malformed_until = TimePoint::never();
   Duration pause = file_poll_first;
   while (true) {
-    read_state_ = file_state();
+    read_state_ = file_stamp(file_);
     auto info = read_connection_file(file_, PeerRole::engine);
     if (info) {
       return with_overrides(std::move(*info));
@@ -160,11 +151,8 @@ std::optional<ConnectionInfo> ConnectionSource::changed() {
   if (!read_state_) {
     return std::nullopt;
   }
-  const auto state = file_state();
-  const bool same = state && state->inode == read_state_->inode &&
-                    state->modified.tv_sec == read_state_->modified.tv_sec &&
-                    state->modified.tv_nsec == read_state_->modified.tv_nsec;
-  if (!state || same) {
+  const auto state = file_stamp(file_);
+  if (!state || state == read_state_) {
     return std::nullopt;
   }
   auto info = read_connection_file(file_, PeerRole::engine);

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <ctime>
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <sys/types.h>
 
+#include "core/file_io.hpp"
 #include "core/log.hpp"
 #include "core/result.hpp"
 #include "engine/engine_options.hpp"
@@ -32,18 +31,13 @@ class ConnectionSource final : public ConnectionWatch {
   std::optional<ConnectionInfo> changed() override;
 
  private:
-  struct FileState {
-    ino_t inode{};
-    timespec modified{};
-  };
   Result<ConnectionInfo> wait_for_file();
   Result<ConnectionInfo> with_overrides(ConnectionInfo info) const;
-  [[nodiscard]] std::optional<FileState> file_state() const;
 
   const EngineOptions& options_;
   std::filesystem::path file_;
   Log& log_;
-  std::optional<FileState> read_state_{};  ///< empty: the connection is not from the file
+  std::optional<FileStamp> read_state_{};  ///< empty: the connection is not from the file
   std::optional<ConnectionInfo> last_{};
 };
 

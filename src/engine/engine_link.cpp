@@ -180,7 +180,9 @@ void EngineLink::reply_again(const Message& request, const Frames& reply) {
     identities_.push_back(request.identity(i));
   }
   if (const auto sent = Message::split(reply)) {
-    queues_.send(identities_, reply, sent->identity_count());
+    // The key may be another one than at that time.
+    const Message now = signed_by(*sent, messages_.signer());
+    queues_.send(identities_, now.frames(), now.identity_count());
   }
 }
 

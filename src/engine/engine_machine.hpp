@@ -58,7 +58,7 @@ class EngineMachine {
   [[nodiscard]] std::optional<EngineId> id() const { return id_; }
   /// No controller answers at the moment.
   [[nodiscard]] bool misses_controller() const {
-    return phase_ == Phase::registering || lost_since_ != TimePoint::never();
+    return phase_ == Phase::registering || asking_ || lost_since_ != TimePoint::never();
   }
   [[nodiscard]] bool left() const { return phase_ == Phase::left; }
 

@@ -146,7 +146,10 @@ void EngineReactor::watch_outside(TimePoint now) {
     return;
   }
   if (auto info = options_.watch->changed()) {
-    options_.connection = std::move(*info);
+    const ConnectionInfo old = std::exchange(options_.connection, std::move(*info));
+    if (old.key != options_.connection.key) {
+      guard_.remember_key(Signer::create(old.key, old.signature_scheme).value());
+    }
     open_link();
     feed(ConnectionReplaced{});
   }
@@ -198,7 +201,8 @@ void EngineReactor::receive_registration() {
   if (!frames) {
     return;
   }
-  const auto message = accept_message(std::move(*frames), peers_.link->signer(), guard_);
+  const auto message =
+      accept_message(std::move(*frames), peers_.link->signer(), guard_.signatures());
   auto reply = message ? read_registration_reply(message->content(), options_.uuid)
                        : Result<RegistrationReply>(unexpected(message.error()));
   if (!reply) {
@@ -242,7 +246,7 @@ void EngineReactor::on_frames(Channel channel, Frames frames) {
   auto message = verify_message(std::move(frames), signer);
   if (!message) {
     report_rejected(message.error());
-  } else if (!guard_.first_sight(message->signature())) {
+  } else if (!guard_.first_sight(*message)) {
     on_replay(channel, *message);
   } else {
     on_request(channel, std::move(*message));
@@ -440,7 +444,7 @@ void EngineReactor::perform(const PublishIdle& action) {
 void EngineReactor::perform(const SendAborted& action) {
   desk_.perform(action);
   if (action.moved) {
-    guard_.forget(desk_.at(action.token).head.signature());
+    guard_.forget(desk_.at(action.token).head);
   }
 }
 

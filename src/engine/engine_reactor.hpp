@@ -19,11 +19,11 @@
 #include "engine/nanny_link.hpp"
 #include "engine/output_capture.hpp"
 #include "engine/request_desk.hpp"
+#include "engine/request_guard.hpp"
 #include "net/io_loop.hpp"
 #include "net/loop_sources.hpp"
 #include "protocol/connection_file.hpp"
 #include "protocol/header_reader.hpp"
-#include "protocol/replay_guard.hpp"
 
 namespace ipf::engine {
 
@@ -145,7 +145,7 @@ class EngineReactor {
 
   bool connected_{};
   HeaderReader headers_{};
-  ReplayGuard guard_{};
+  RequestGuard guard_{};
   std::uint64_t last_token_{};
   std::optional<Frames> ping_{};
   /// The question that a frontend has been asked, for InputExchange.

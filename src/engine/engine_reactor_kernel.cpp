@@ -50,7 +50,8 @@ void EngineReactor::receive_frontend_requests(Channel channel) {
 
 void EngineReactor::receive_input() {
   while (auto frames = peers_.kernel->receive_input()) {
-    const auto message = accept_message(std::move(*frames), peers_.kernel->signer(), guard_);
+    const auto message =
+        accept_message(std::move(*frames), peers_.kernel->signer(), guard_.signatures());
     if (!message) {
       report_rejected(message.error());
       continue;

@@ -33,12 +33,9 @@ Result<Message> Message::split(Frames frames) {
   return unexpected(ErrorCode::malformed, "no delimiter frame");
 }
 
-Message signed_anew(const Message& message, const Signer& signer, std::uint64_t number) {
-  constexpr std::string_view white = " \t\n\r";
-  std::string metadata(message.metadata());
-  for (++number; number > 0; number /= white.size()) {
-    metadata += white[number % white.size()];
-  }
+namespace {
+
+Message with_metadata(const Message& message, const Signer& signer, std::string_view metadata) {
   SignedParts parts = message.signed_parts();
   parts.metadata = metadata;
   const std::size_t signature_at = message.identity_count() + 1;
@@ -54,6 +51,21 @@ Message signed_anew(const Message& message, const Signer& signer, std::uint64_t 
     }
   }
   return *Message::split(builder.finish());
+}
+
+}  // namespace
+
+Message signed_by(const Message& message, const Signer& signer) {
+  return with_metadata(message, signer, message.metadata());
+}
+
+Message signed_anew(const Message& message, const Signer& signer, std::uint64_t number) {
+  constexpr std::string_view white = " \t\n\r";
+  std::string metadata(message.metadata());
+  for (++number; number > 0; number /= white.size()) {
+    metadata += white[number % white.size()];
+  }
+  return with_metadata(message, signer, metadata);
 }
 
 Result<Message> verify_message(Frames frames, const Signer& signer) {

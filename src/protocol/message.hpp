@@ -47,6 +47,9 @@ class Message {
   std::size_t delimiter_at_{};
 };
 
+/// The same message with this signer's signature: its key may have changed since.
+Message signed_by(const Message& message, const Signer& signer);
+
 /// The same message with another signature, for a receiver that would take it for a replay: its
 /// metadata end with white space, which is different for each `number`.
 Message signed_anew(const Message& message, const Signer& signer, std::uint64_t number);

@@ -96,6 +96,8 @@ std::vector<std::string> names(const ClientActions& actions) {
         text += " " + std::to_string(engine.id.value) + "=" + engine.uuid;
       }
       out.push_back(text);
+    } else if (const auto* again = std::get_if<SendAgain>(&action)) {
+      out.push_back("again " + again->engine_uuid);
     } else if (const auto* close = std::get_if<CloseClient>(&action)) {
       out.push_back("close: " + close->reason);
     } else if (std::holds_alternative<ClientNote>(action)) {
@@ -341,6 +343,22 @@ TEST(ClientMachineTest, EnginesMayReturnToAHubThatCameBack) {
   EXPECT_EQ(names(machine.pass(std::chrono::seconds(8))),
             (Names{"send connection_request", "send connection_request"}));
   EXPECT_EQ(names(machine.step(answer(3, {}))), (Names{"engines"}));
+}
+
+TEST(ClientMachineTest, DirectRequestsWaitUntilTheHubThatCameBackKnowsTheirEngine) {
+  Machine machine;
+  machine.step(Started{});
+  machine.step(answer(0, {{EngineId{0}, "a"}, {EngineId{1}, "b"}}));
+  EXPECT_FALSE(machine->is_away("a"));
+  machine.step(HubLost{});
+  machine.step(HubFound{});
+  EXPECT_TRUE(machine->is_away("a"));
+  EXPECT_FALSE(machine->is_away("")) << "a load-balanced request names none";
+  EXPECT_EQ(names(machine.step(answer(1, {{EngineId{0}, "a"}}))), (Names{"again a"}));
+  EXPECT_FALSE(machine->is_away("a"));
+  EXPECT_TRUE(machine->is_away("b"));
+  EXPECT_EQ(names(machine.step(EngineRegistered{{EngineId{1}, "b"}})), (Names{"again b"}));
+  EXPECT_EQ(names(machine.step(EngineRegistered{{EngineId{1}, "b"}})), Names{}) << "once";
 }
 
 TEST(ClientMachineTest, AHubThatStaysAwayEndsTheClient) {

@@ -72,6 +72,19 @@ TEST(Message, SignedAnewItIsTheSameWithAnotherSignature) {
   }
 }
 
+TEST(Message, SignedByAnotherKeyOnlyItsSignatureChanges) {
+  const Signer other = Signer::create("another key").value();
+  const WireParts parts{.identities = {"id"}, .header = "{\"h\": 1}", .buffers = {"b0"}};
+  const auto first = Message::split(wire_frames(parts, make_signer()));
+  ASSERT_TRUE(first);
+  const Message again = signed_by(*first, other);
+  ASSERT_TRUE(verify_message(again.frames(), other));
+  EXPECT_EQ(signed_by(again, make_signer()).signature(), first->signature());
+  EXPECT_EQ(again.header(), parts.header);
+  EXPECT_EQ(again.identity(0), "id");
+  EXPECT_EQ(again.buffer(0), "b0");
+}
+
 TEST(Message, TheFirstDelimiterCounts) {
   WireParts parts{.identities = {"id"}, .buffers = {delim, "x", "x", "x", "x", "x"}};
   const auto message = Message::split(wire_frames(parts, make_signer()));
