@@ -60,6 +60,7 @@ def make_conda(root: Path) -> Path:
 def surroundings() -> dict[str, Any]:
     """What user code sees of the Python it runs in."""
     import multiprocessing
+    import os
     import subprocess
     import sys
 
@@ -73,6 +74,7 @@ def surroundings() -> dict[str, Any]:
         "pool": answer,
         "own": "_engine" in open("/proc/self/maps").read(),
         "argv": sys.argv,
+        "environment": os.environ.get("VIRTUAL_ENV"),
     }
 
 
@@ -101,7 +103,8 @@ def test_condas_base_yields_to_the_environment_of_the_program(make_stack: StackF
     stack = make_stack()
     conda = make_conda(stack.root)
     rc = start(stack, CONDA_PREFIX=str(conda), CONDA_DEFAULT_ENV="base", VIRTUAL_ENV=None)
-    assert rc[0].apply_async(surroundings).get(timeout=T)["prefix"] == sys.prefix
+    seen = rc[0].apply_async(surroundings).get(timeout=T)
+    assert seen["prefix"] == sys.prefix
 
 
 def test_an_engine_as_a_module_lives_like_any_other(
@@ -115,7 +118,7 @@ def test_an_engine_as_a_module_lives_like_any_other(
     ended = tmp_path / "ended"
     stack.start_engine(
         f"--python={conda}", "--restart=on-failure", f"--Session.key={key}", "-c", "x = 'set'",
-        IPP_SESSION_KEY=key,
+        IPP_SESSION_KEY=key, VIRTUAL_ENV=sys.prefix,
     )  # fmt: skip
     wait_until(lambda: rc.ids == [0], "the engine", T)
     old = rc[0].apply_async(os.getpid).get(timeout=T)
@@ -124,6 +127,7 @@ def test_an_engine_as_a_module_lives_like_any_other(
     wait_for_other(rc, old)
     seen = rc[0].apply_async(surroundings).get(timeout=T)
     assert seen["own"]
+    assert seen["environment"] is None
     visible = rc[0].apply_async(everything_visible).get(timeout=T)
     assert "IPYTHONDIR" in visible
     assert key not in visible

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -148,6 +149,15 @@ class EngineInteractiveShell(InteractiveShell):
 
     exit_requested = False
     last_error: dict[str, Any] | None = None
+
+    def init_virtualenv(self) -> None:
+        """Let ``VIRTUAL_ENV`` name the environment that this is, if any.
+
+        The engine's Python was chosen on purpose, perhaps against that variable; IPython would mix
+        the packages of the environment that it names into it.
+        """
+        if os.environ.pop("VIRTUAL_ENV", "") and sys.prefix != sys.base_prefix:
+            os.environ["VIRTUAL_ENV"] = sys.prefix
     display_failed = False
     _last_traceback: list[str] | None = None
 
