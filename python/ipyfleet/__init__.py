@@ -120,6 +120,9 @@ if TYPE_CHECKING:
         serialize_object,
         unpack_apply_message,
     )
+    from .serverextension import (
+        load_jupyter_server_extension,
+    )
     from .view import (
         View,
     )
@@ -202,6 +205,10 @@ _NAMES_IN = {
         "serialize_object",
         "unpack_apply_message",
     ),
+    "serverextension": (
+        "_jupyter_server_extension_points",  # Jupyter Server finds it by name
+        "load_jupyter_server_extension",
+    ),
     "view": ("View",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_IN.items() for name in names}
@@ -257,6 +264,7 @@ __all__ = [
     "deserialize_object",
     "install_as_ipyparallel",
     "interactive",
+    "load_jupyter_server_extension",
     "pack_apply_message",
     "parallel",
     "register_joblib_backend",

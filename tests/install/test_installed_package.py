@@ -66,6 +66,11 @@ def test_package_has_the_version_of_the_project() -> None:
     assert ipyfleet.__version__ == project_version()
 
 
+def test_the_extension_of_jupyterlab_has_the_version_of_the_project() -> None:
+    package = ROOT / "python" / "share" / "jupyter" / "labextensions" / "ipyfleet" / "package.json"
+    assert json.loads(package.read_text())["version"] == project_version()
+
+
 def test_pip_lists_the_programs_and_the_module() -> None:
     listed = run(
         sys.executable, "-m", "pip", "--disable-pip-version-check", "show", "-f", "ipyfleet"
@@ -75,6 +80,12 @@ def test_pip_lists_the_programs_and_the_module() -> None:
     for module in ("_native", "_engine"):
         assert any(re.fullmatch(rf"ipyfleet/{module}\..*so", name) for name in files)
     assert {"ipyfleet/py.typed", "ipyfleet/_native.pyi"} <= files
+    assert {
+        "ipyfleet/serverextension/clusters.html",
+        "../../../etc/jupyter/jupyter_server_config.d/ipyfleet.json",
+        "../../../share/jupyter/labextensions/ipyfleet/package.json",
+        "../../../share/jupyter/labextensions/ipyfleet/static/remoteEntry.js",
+    } <= files
     assert not [name for name in files if name.endswith((".hpp", ".cpp", ".a"))]
 
 

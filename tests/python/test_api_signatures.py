@@ -17,7 +17,6 @@ peer: Any = pytest.importorskip("ipyparallel")
 # Names of ipyparallel that are missing here, each with the reason.
 MISSING = {
     "MultipleInstanceError": "an error of traitlets, which the package exports by accident",
-    "load_jupyter_server_extension": "issue 7",
     "Client.create_message_futures": "internal: the C++ client matches replies",
     "Client.send_apply_request": "internal: takes a zmq stream; views make calls",
     "Client.send_execute_request": "internal: takes a zmq stream; views make calls",
