@@ -1,4 +1,5 @@
-// The C++ client: calls, maps, arrays, tasks that depend on each other, and errors.
+// The C++ client: calls, maps, arrays, tasks that depend on each other, errors, and calls that are
+// stopped.
 //
 //   cpp_client [PROFILE_DIR_OR_CONNECTION_FILE]
 //
@@ -75,6 +76,11 @@ void errors(const ipf::Client& client) {
   }
 }
 
+void stopping(const ipf::Client& client) {
+  const auto endless = client.balanced().apply<void>("time.sleep", 3600);
+  std::cout << "an hour's sleep " << (endless.cancel() ? "was cut short" : "goes on") << '\n';
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -89,6 +95,7 @@ int main(int argc, char** argv) try {
   arrays(client);
   graph(client);
   errors(client);
+  stopping(client);
   return EXIT_SUCCESS;
 } catch (const std::exception& error) {
   std::cerr << "error: " << error.what() << '\n';

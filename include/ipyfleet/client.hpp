@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -99,6 +100,9 @@ class Client {
   /// Ids of the requests to engines that have no result yet, in order of submission.
   [[nodiscard]] std::vector<std::string> outstanding() const;
   [[nodiscard]] std::size_t outstanding_count() const;
+  /// Future::cancel() and Future::abort() for everything that is outstanding, of all views.
+  bool cancel_outstanding(Timeout grace = std::chrono::seconds(3)) const;
+  void abort_outstanding() const;
   /// Ids of all requests to engines that find() knows, in order of submission.
   [[nodiscard]] std::vector<std::string> history() const;
   /// Makes find() forget a finished request; handles of it stay valid. False when there is none.

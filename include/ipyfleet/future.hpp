@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <exception>
@@ -32,6 +33,8 @@ namespace detail {
 /// Throws TimeoutError when not all of them are done in time.
 void wait_for(std::span<const Request> requests, bool output, Timeout timeout);
 [[nodiscard]] bool all_done(std::span<const Request> requests, bool output);
+bool cancel(std::span<const Request> requests, Timeout grace);
+void abort(std::span<const Request> requests);
 /// Throw RemoteError when the call failed, ClientError when the client was closed meanwhile.
 Value read_value(const Request& request);
 Executed read_executed(const Request& request);
@@ -84,7 +87,7 @@ class Future {
 
   /// The result. Throws
   ///   TimeoutError     it is not there within `timeout`; the call goes on
-  ///   RemoteError      the call failed (one call)
+  ///   RemoteError      the call failed (one call); `TaskCancelled` after cancel()
   ///   CompositeError   some of the calls failed (several)
   ///   ConversionError  the result is no T
   ///   ClientError      the client was closed before the result was there
@@ -102,6 +105,19 @@ class Future {
       return false;
     }
   }
+
+  /// Stops its calls, also those that run; what they have done so far stays done. What runs is
+  /// interrupted (KeyboardInterrupt); an engine where that does not help within `grace` is ended,
+  /// and replaced if it has a nanny: its namespace is lost. A negative grace never ends it.
+  /// @return whether calls were stopped, or will not run; false if all have ended by themselves, or
+  /// some did not let themselves be stopped within `grace` and seven seconds. Afterwards it is
+  /// ready, and get() throws. Engines of IPython Parallel only keep back what has not begun.
+  bool cancel(Timeout grace = std::chrono::seconds(3)) const {
+    return detail::cancel(requests_, grace);
+  }
+  /// Keeps those of its calls that have not begun from running: they fail with `TaskAborted`. What
+  /// runs goes on. Returns when the engines know it, within ten seconds.
+  void abort() const { detail::abort(requests_); }
 
   /// `function(result)`, computed by get() in the thread that calls it.
   template <std::invocable<T> F>

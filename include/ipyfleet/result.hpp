@@ -57,6 +57,9 @@ class Request {
   /// All output has come. It may come after the result.
   [[nodiscard]] bool output_done() const;
 
+  /// Future::cancel() or Client::cancel_outstanding() stopped it; its reply may still come.
+  [[nodiscard]] bool cancelled() const;
+
   [[nodiscard]] Status status() const;
   [[nodiscard]] std::int64_t received_microseconds() const;
   /// Name and text of an error that was found here and not by an engine: its engine was lost

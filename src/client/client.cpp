@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "client/core.hpp"
+#include "client/stopping.hpp"
 #include "protocol/json_text.hpp"
 
 namespace ipf {
@@ -21,10 +22,20 @@ std::vector<std::string> msg_ids(const std::vector<client::StatePtr>& states) {
   return out;
 }
 
+std::vector<Request> handles(std::vector<client::StatePtr> states) {
+  std::vector<Request> out;
+  out.reserve(states.size());
+  for (auto& state : states) {
+    out.emplace_back(std::move(state));
+  }
+  return out;
+}
+
 }  // namespace
 
 Client::Client(const ConnectOptions& options, const ClientLimits& limits)
     : core_(std::make_shared<client::Core>(options, limits)) {
+  core_->board.belongs_to(core_);
   core_->connect(options.timeout);
 }
 
@@ -135,6 +146,14 @@ std::vector<std::string> Client::outstanding() const {
 
 std::size_t Client::outstanding_count() const {
   return core().board.outstanding_count();
+}
+
+bool Client::cancel_outstanding(Timeout grace) const {
+  return client::cancel_requests(core(), handles(core().board.outstanding()), grace);
+}
+
+void Client::abort_outstanding() const {
+  client::abort_requests(core(), handles(core().board.outstanding()));
 }
 
 std::vector<std::string> Client::history() const {

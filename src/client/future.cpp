@@ -1,6 +1,7 @@
 #include "ipyfleet/future.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "client/pickle_reader.hpp"
@@ -71,7 +72,7 @@ std::string engine_of(const Request& request) {
 
 bool all_done(std::span<const Request> requests, bool output) {
   return std::ranges::all_of(requests, [output](const Request& request) {
-    return request.done() && (!output || request.output_done());
+    return request.cancelled() || (request.done() && (!output || request.output_done()));
   });
 }
 
@@ -79,22 +80,30 @@ void wait_for(std::span<const Request> requests, bool output, Timeout timeout) {
   if (all_done(requests, output)) {
     return;
   }
+  std::vector<Request> open;
+  std::ranges::copy_if(requests, std::back_inserter(open),
+                       [](const Request& request) { return !request.cancelled(); });
   const TimePoint start = steady_now();
-  bool done = Completions(requests).wait_all(timeout);
+  bool done = Completions(open).wait_all(timeout);
   if (done && output) {
     const Timeout left =
         timeout == forever ? forever : std::max(Timeout::zero(), timeout - (steady_now() - start));
-    done = Completions(requests, Completions::Until::output).wait_all(left);
+    done = Completions(open, Completions::Until::output).wait_all(left);
   }
   if (!done) {
-    const auto open =
-        std::ranges::count_if(requests, [](const Request& request) { return !request.done(); });
-    throw TimeoutError(std::to_string(open) + " of " + std::to_string(requests.size()) +
+    const auto left =
+        std::ranges::count_if(open, [](const Request& request) { return !request.done(); });
+    throw TimeoutError(std::to_string(left) + " of " + std::to_string(requests.size()) +
                        " calls have no result yet");
   }
 }
 
 void read_nothing(const Request& request) {
+  if (request.cancelled()) {
+    throw RemoteError({.ename = "TaskCancelled",
+                       .evalue = "the call was cancelled",
+                       .engine_uuid = request.target()});
+  }
   if (request.status() != Status::ok) {
     throw_failure(request);
   }

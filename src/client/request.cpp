@@ -57,6 +57,10 @@ bool Request::output_done() const {
   return state_->output_done.load();
 }
 
+bool Request::cancelled() const {
+  return state_->cancelled.load();
+}
+
 Status Request::status() const {
   return done() ? state_->status : Status::pending;
 }

@@ -64,7 +64,7 @@ void RequestState::tell(const std::shared_ptr<Watch>& watch, std::uint32_t index
 
 ResultBoard::ResultBoard(const ClientLimits& limits, std::string msg_id_prefix)
     : limits_(limits),
-      origin_(std::make_shared<const Origin>(Origin{std::move(msg_id_prefix), getpid()})) {}
+      origin_(std::make_shared<Origin>(Origin{std::move(msg_id_prefix), getpid()})) {}
 
 std::string RequestState::msg_id() const {
   if (broadcast) {

@@ -24,10 +24,13 @@
 
 namespace ipf::client {
 
+class Core;
+
 /// What all requests of a client have in common.
 struct Origin {
   std::string msg_id_prefix{};
   pid_t process{};
+  std::weak_ptr<Core> core{};  ///< set before there is a request
 };
 
 /// What a handle (ipf::Request) and the board share about one request.
@@ -50,6 +53,7 @@ struct RequestState {
   RemoteFailure failure{};
   std::atomic<bool> done{false};
   std::atomic<bool> output_done{false};
+  std::atomic<bool> cancelled{false};  ///< by any thread; whatever comes later is not looked at
 
   struct Part {
     std::string type{};
@@ -80,6 +84,8 @@ using StatePtr = std::shared_ptr<RequestState>;
 class ResultBoard {
  public:
   ResultBoard(const ClientLimits& limits, std::string msg_id_prefix);
+  /// What Future::cancel() goes through; before the first request.
+  void belongs_to(std::weak_ptr<Core> core) { origin_->core = std::move(core); }
 
   /// A new request with the next number; throws ClientError when too many are outstanding.
   StatePtr add(std::string type, std::string target, bool listed, WallTime now);
@@ -140,7 +146,7 @@ class ResultBoard {
   bool wait_for_engines_until(std::unique_lock<std::mutex>& lock, Timeout timeout, Done done) const;
 
   const ClientLimits limits_;
-  const std::shared_ptr<const Origin> origin_;
+  const std::shared_ptr<Origin> origin_;
 
   mutable std::mutex mutex_;
   RequestNumber next_number_{};

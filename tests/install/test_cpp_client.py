@@ -111,6 +111,7 @@ def test_the_example_runs(example: Path, cluster: Path) -> None:
         "doubled: 100000 numbers, the last is 199998",
         "graph: 3",
         "as expected: ZeroDivisionError: division by zero",
+        "an hour's sleep was cut short",
     ]
 
 

@@ -1,7 +1,8 @@
 // The C++ client against a cluster with two or more engines; test_cpp_client.py runs it.
 //
-//   cpp_probe CONNECTION_FILE
+//   cpp_probe CONNECTION_FILE [THEIRS]
 //
+// With a second argument the engines are ipyparallel's, which cannot stop what runs.
 // Prints a line for each check that holds; the first that does not ends it with status 1.
 #include <array>
 #include <chrono>
@@ -197,6 +198,67 @@ void check_broadcast(const ipf::Client& client) {
   require_equal(std::set<int>(pids.begin(), pids.end()).size(), client.engines().size());
 }
 
+void check_stopping(const ipf::Client& client) {
+  const auto ids = ids_of(client);
+  const auto engine = client.engine(ids.front());
+  const auto running = engine.apply<void>("time.sleep", 1);
+  const auto waiting = engine.apply<int>("lambda: globals().update(ran=1)");
+  waiting.abort();
+  error_of<ipf::TimeoutError>([&] { running.get(0ms); });
+  require_equal(
+      error_of<ipf::RemoteError>([&] { static_cast<void>(waiting.get(patience)); }).ename(),
+      std::string("TaskAborted"));
+  running.get(patience);
+  require(engine.pull<bool>("'ran' not in globals()").get(patience), "it did not run");
+  require(!running.cancel() && !running.requests().front().cancelled(), "it has ended");
+
+  std::vector<ipf::Future<void>> all;
+  for (int i = 0; i < 20; ++i) {
+    all.push_back(client.balanced().apply<void>("time.sleep", 0.5));
+    all.push_back(engine.apply<void>("time.sleep", 0.5));
+  }
+  client.abort_outstanding();
+  int aborted = 0;
+  for (const auto& each : all) {
+    try {
+      each.get(patience);
+    } catch (const ipf::RemoteError& error) {
+      require_equal(error.ename(), std::string("TaskAborted"));
+      ++aborted;
+    }
+  }
+  require(aborted >= 30, "most had not begun");
+}
+
+void check_cancelling(const ipf::Client& client) {
+  const auto engine = client.engine(ids_of(client).front());
+  engine.push("kept", 5).get(patience);
+  const auto expect_cancelled = [](const ipf::Future<void>& future) {
+    require(future.ready() && future.requests().front().cancelled(), "it is cancelled");
+    const auto error = error_of<ipf::RemoteError>([&] { future.get(patience); });
+    require_equal(error.ename(), std::string("TaskCancelled"));
+  };
+  const auto direct = engine.apply<void>("time.sleep", 60);
+  require(direct.cancel(), "what runs is stopped");
+  expect_cancelled(direct);
+  require_equal(engine.pull<int>("kept").get(patience), 5);
+  std::vector<ipf::Future<void>> all;
+  for (std::size_t i = 0; i < 2 * client.engines().size() + 3; ++i) {
+    all.push_back(client.balanced().apply<void>("time.sleep", 60));
+  }
+  require(all.back().cancel(), "what waits in the scheduler will not run");
+  expect_cancelled(all.back());
+  const auto both =
+      ipf::when_all(std::vector{engine.apply<int>("lambda: 1"), engine.apply<int>("lambda: 2")});
+  require(client.cancel_outstanding(), "everything is stopped");
+  for (const auto& each : all) {
+    expect_cancelled(each);
+  }
+  static_cast<void>(both.wait(patience));
+  require_equal(engine.pull<int>("kept").get(patience), 5);
+  require_equal(client.balanced().apply<int>("abs", -3).get(patience), 3);
+}
+
 void check_end(ipf::Client client) {
   const auto view = client.balanced();
   const auto slow = view.apply<int>("lambda: [__import__('time').sleep(1), 7][1]");
@@ -225,7 +287,12 @@ int main(int argc, char** argv) try {
                                                             {"tasks", check_tasks},
                                                             {"errors", check_errors},
                                                             {"execute", check_execute},
-                                                            {"broadcast", check_broadcast}}) {
+                                                            {"broadcast", check_broadcast},
+                                                            {"stopping", check_stopping},
+                                                            {"cancelling", check_cancelling}}) {
+    if (name == std::string("cancelling") && arguments.size() > 2) {
+      continue;
+    }
     std::cout << name << std::flush;
     check(client);
     std::cout << " ok" << std::endl;

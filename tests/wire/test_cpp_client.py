@@ -12,7 +12,8 @@ from .stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = Path(os.environ.get("IPF_BUILD_DIR", ROOT / "build" / "dev")) / "tests" / "cpp_probe"
-CHECKS = ("calls", "arrays", "maps", "tasks", "errors", "execute", "broadcast", "end")
+CHECKS = ("calls", "arrays", "maps", "tasks", "errors", "execute", "broadcast", "stopping")
+OURS = ("cancelling",)
 
 pytestmark = pytest.mark.skipif(
     not PROBE.exists(), reason=f"{PROBE} is not built; scripts/test unit builds it"
@@ -20,8 +21,10 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_the_cpp_client_works(stack: Stack) -> None:
-    done = subprocess.run(
-        [PROBE, stack.connection_file("client")], capture_output=True, text=True, timeout=100
-    )
+    ours = stack.pairing.our_engines
+    command = [PROBE, stack.connection_file("client"), *([] if ours else ["theirs"])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.split("\n")[:-1] == [f"{name} ok" for name in CHECKS]
+    assert done.stdout.split("\n")[:-1] == [
+        f"{name} ok" for name in (*CHECKS, *(OURS if ours else ()), "end")
+    ]
