@@ -11,6 +11,11 @@
 #include "ipyfleet/client.hpp"
 #include "launcher/ipcluster_cli.hpp"
 #include "launcher/ipcluster_commands.hpp"
+#include "monitor/doctor/doctor.hpp"
+#include "monitor/top/top.hpp"
+#ifdef IPF_HAS_ENGINES
+#include "engine/python_location.hpp"
+#endif
 
 namespace {
 
@@ -32,6 +37,20 @@ ipf::RegisteredEngines ask_hub() {
       return ipf::unexpected(ipf::ErrorCode::unavailable, error.what());
     }
   };
+}
+
+ipf::doctor::PythonFinder python_finder() {
+#ifdef IPF_HAS_ENGINES
+  return []() -> ipf::Result<std::pair<std::string, std::string>> {
+    const auto found = ipf::engine::locate_python(ipf::engine::PythonSearch::here(""));
+    if (!found) {
+      return ipf::unexpected(found.error());
+    }
+    return std::pair{found->executable.string(), found->why};
+  };
+#else
+  return {};
+#endif
 }
 
 }  // namespace
@@ -67,6 +86,17 @@ int main(int argc, char** argv) {
     }
   }
   const ipf::IpclusterServices services{
-      .out = std::cout, .err = std::cerr, .make_registered = ask_hub};
+      .out = std::cout,
+      .err = std::cerr,
+      .make_registered = ask_hub,
+      .top =
+          [](const ipf::TopCommand& command, const ipf::ProfilePaths& paths) {
+            return ipf::top::run_top(command, paths, std::cout, std::cerr);
+          },
+      .doctor =
+          [](const ipf::DoctorCommand& command, const ipf::ProfilePaths& paths) {
+            return ipf::doctor::run_doctor(command, paths, IPF_VERSION, python_finder(), std::cout,
+                                           std::cerr);
+          }};
   return ipf::run_ipcluster(command_line, services);
 }

@@ -11,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "launcher/ipcluster_look_options.hpp"
 #include "launcher/process.hpp"
 #include "net/log_spdlog.hpp"
 
@@ -18,7 +19,8 @@ namespace ipf {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> subcommands{"start", "engines", "stop", "list", "clean"};
+constexpr std::array<std::string_view, 7> subcommands{"start", "engines", "stop", "list",
+                                                      "clean", "doctor",  "top"};
 constexpr int engines_max = 100'000;
 
 constexpr const char* main_help = R"(Examples:
@@ -30,6 +32,8 @@ constexpr const char* main_help = R"(Examples:
   ipcluster stop                           stop the cluster of the default profile
   ipcluster engines -n 2                   two more engines for the running cluster
   ipcluster clean                          remove files and logs of a cluster that has ended
+  ipcluster top                            watch engines, queues and rates; q ends it
+  ipcluster doctor                         find out what is wrong with this host or the cluster
 
 Exit codes:
   0   success                        10  start: the cluster is already running
@@ -87,6 +91,8 @@ struct Raw {
   StartCommand start{};
   StopCommand stop{};
   CleanCommand clean{};
+  TopCommand top{};
+  DoctorCommand doctor{};
   std::string controller_command{};
   std::string engine_command{};
   std::string signal{"TERM"};
@@ -246,6 +252,14 @@ Result<CommandLine> checked(Raw raw, const std::string& name, bool has_engine_co
     out.command = raw.clean;
     return out;
   }
+  if (name == "top") {
+    out.command = raw.top;
+    return out;
+  }
+  if (name == "doctor") {
+    out.command = raw.doctor;
+    return out;
+  }
   if (name == "stop") {
     const Result<int> signal = parse_signal(raw.signal);
     if (!signal) {
@@ -287,7 +301,7 @@ std::variant<CommandLine, CommandLineExit> parse_ipcluster(std::vector<std::stri
     args.erase(separator, args.end());
   }
   normalize(args);
-  CLI::App app("Start, extend, stop, list and clean IPython clusters", "ipcluster");
+  CLI::App app("Start, extend, stop, list, clean, watch and examine IPython clusters", "ipcluster");
   app.set_version_flag("--version", std::string{version});
   app.require_subcommand(1);
   app.footer(main_help);
@@ -297,6 +311,8 @@ std::variant<CommandLine, CommandLineExit> parse_ipcluster(std::vector<std::stri
   add_clean(app, raw);
   add_stop(app, raw);
   add_list(app, raw);
+  add_base_options(add_top(app, raw.top), raw);
+  add_base_options(add_doctor(app, raw.doctor), raw);
   if (args.empty()) {
     return CommandLineExit{.code = exit_failed, .out = {}, .err = app.help()};
   }

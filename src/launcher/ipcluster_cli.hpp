@@ -62,8 +62,32 @@ struct ListCommand {
   bool json{};
 };
 
+/// The live view.
+struct TopCommand {
+  double interval_seconds{2};
+  double timeout_seconds{15};  ///< how long the controller may be silent
+  int count{};                 ///< end after so many looks; 0: never
+  bool once{};
+  bool json{};
+};
+
+/// The examination of a host and a cluster.
+struct DoctorCommand {
+  double timeout_seconds{10};  ///< of each step
+  bool json{};
+  std::string controller_launcher{};  ///< empty: the one that the cluster file names, else local
+  std::string engine_launcher{};
+};
+
 struct CommandLine {
-  std::variant<StartCommand, EnginesCommand, StopCommand, ListCommand, CleanCommand> command{};
+  std::variant<StartCommand,
+               EnginesCommand,
+               StopCommand,
+               ListCommand,
+               CleanCommand,
+               TopCommand,
+               DoctorCommand>
+      command{};
   ProfileOptions profile{};
   LogLevel log_level{LogLevel::info};
 };

@@ -113,9 +113,13 @@ class Commands {
   int operator()(const CleanCommand& command);
   int operator()(const StopCommand& command);
   int operator()(const ListCommand& command);
+  int operator()(const TopCommand& command) const { return look(services_.top, command); }
+  int operator()(const DoctorCommand& command) const { return look(services_.doctor, command); }
 
  private:
   int fail(const Error& error) const;
+  template <class Look, class Command>
+  int look(const Look& at, const Command& command) const;
   Result<std::unique_ptr<Log>> log(const char* name) const;
   int run_cluster(ClusterOptions options, StartReport* report);
   int run_engines(ClusterOptions options, StartReport* report);
@@ -133,6 +137,12 @@ class Commands {
 int Commands::fail(const Error& error) const {
   services_.err << "ipcluster: " << error.message << '\n';
   return error.code == ErrorCode::invalid_argument ? exit_usage : exit_failed;
+}
+
+template <class Look, class Command>
+int Commands::look(const Look& at, const Command& command) const {
+  const Result<ProfilePaths> paths = locate_profile(profile_);
+  return paths ? at(command, *paths) : fail(paths.error());
 }
 
 Result<std::unique_ptr<Log>> Commands::log(const char* name) const {

@@ -17,6 +17,9 @@ struct IpclusterServices {
   /// Makes the hub query that counts registered engines. Called once for a start, after the last
   /// fork, so it may open sockets and start threads. Empty: the engines' logs are counted.
   std::function<RegisteredEngines()> make_registered{};
+  /// The commands that need a client; they return the exit code.
+  std::function<int(const TopCommand&, const ProfilePaths&)> top{};
+  std::function<int(const DoctorCommand&, const ProfilePaths&)> doctor{};
 };
 
 /// Runs one command and returns the exit code. Failures are told in one line `ipcluster: ...` on

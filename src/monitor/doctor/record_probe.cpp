@@ -1,0 +1,165 @@
+#include "monitor/doctor/record_probe.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <system_error>
+
+#include "client/connection.hpp"
+#include "core/text.hpp"
+#include "launcher/cluster_status.hpp"
+#include "launcher/connection_files.hpp"
+#include "monitor/doctor/host_probe.hpp"
+#include "net/address.hpp"
+#include "protocol/connection_file.hpp"
+#include "protocol/signer.hpp"
+
+namespace ipf::doctor {
+
+namespace {
+
+/// The state letter of /proc/<pid>/stat; 't' and 'T' are stopped.
+char state_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  const std::string line{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t name_end = line.rfind(')');
+  return name_end == std::string::npos || name_end + 2 >= line.size() ? '\0' : line[name_end + 2];
+}
+
+std::uint64_t descriptors_max(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/limits");
+  const std::string label = "Max open files";
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(label)) {
+      std::istringstream rest(line.substr(label.size()));
+      std::uint64_t soft = 0;
+      std::uint64_t hard = 0;
+      return rest >> soft >> hard ? hard : 0;
+    }
+  }
+  return 0;
+}
+
+std::uint64_t open_descriptors(pid_t pid) {
+  std::error_code failure;
+  const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/fd", failure);
+  return failure ? 0 : static_cast<std::uint64_t>(std::distance(begin(all), end(all)));
+}
+
+ProcessFacts process_facts(const char* role, pid_t pid) {
+  const char state = state_of(pid);
+  return {.role = role,
+          .pid = pid,
+          .stopped = state == 'T' || state == 't',
+          .descriptors = open_descriptors(pid),
+          .descriptors_max = descriptors_max(pid)};
+}
+
+/// Processes of the cluster that a signal stopped: engines are children of what the file names.
+void add_stopped(const ClusterRecord& record, RecordFacts& out) {
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", failure)) {
+    const std::string name = entry.path().filename().string();
+    pid_t pid = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (error != std::errc{} || end != name.data() + name.size()) {
+      continue;
+    }
+    const char state = state_of(pid);
+    if ((state == 'T' || state == 't') && belongs_to_cluster(pid, record) &&
+        std::ranges::find(out.processes, pid, &ProcessFacts::pid) == out.processes.end()) {
+      out.processes.push_back(process_facts("engine process", pid));
+    }
+  }
+}
+
+void add_processes(const ClusterStatus& status, RecordFacts& out) {
+  for (const ProcessId& process : status.controller) {
+    out.processes.push_back(process_facts("controller", process.pid));
+  }
+  for (const ProcessId& process : status.engines) {
+    out.processes.push_back(process_facts("engine process", process.pid));
+  }
+  if (status.ipcluster) {
+    out.processes.push_back(process_facts("ipcluster", status.ipcluster->pid));
+  }
+}
+
+}  // namespace
+
+RecordFacts probe_record(const ProfilePaths& paths) {
+  RecordFacts out{.path = paths.cluster_file().string()};
+  const Result<KnownCluster> known = find_cluster(paths);
+  if (!known) {
+    out.exists = known.error().code != ErrorCode::not_found;
+    out.problem = out.exists ? known.error().message : "";
+    out.controller_alive = controller_runs(paths);
+    return out;
+  }
+  const ClusterRecord& record = known->record;
+  const ClusterStatus& status = known->status;
+  out.exists = true;
+  out.running = status.liveness == Liveness::running;
+  out.elsewhere = status.liveness == Liveness::elsewhere;
+  out.machine = record.machine ? record.machine->host : "";
+  out.engines_wanted = record.engines_wanted;
+  out.controller_kind = record.controller.kind;
+  out.engines_kind = record.engines_kind;
+  out.controller_recorded = !record.controller.processes.empty();
+  out.controller_alive = out.elsewhere || status.remote_controller || !status.controller.empty() ||
+                         controller_runs(paths);
+  for (const auto& [id, set] : record.engine_sets) {
+    out.engine_processes += set.processes.size();
+  }
+  out.engine_processes_alive = out.elsewhere ? out.engine_processes : status.engines.size();
+  add_processes(status, out);
+  add_stopped(record, out);
+  return out;
+}
+
+std::optional<ConnectionFileFacts> probe_connection_file(const ProfilePaths& paths, bool client) {
+  const std::filesystem::path path = client ? paths.client_file() : paths.engine_file();
+  ConnectionFileFacts out{.file = look_at(path.string())};
+  if (!out.file.exists) {
+    return std::nullopt;
+  }
+  const auto info = read_connection_file(path, client ? PeerRole::client : PeerRole::engine);
+  if (!info) {
+    out.problem = info.error().message;
+    return out;
+  }
+  out.key_bytes = info->key.size();
+  out.scheme = info->signature_scheme;
+  out.curve = info->curve_serverkey && !info->curve_serverkey->empty();
+  out.interface = info->interface;
+  out.location = info->location;
+  if (const auto signer = Signer::create(info->key, info->signature_scheme); !signer) {
+    out.problem = signer.error().message;
+  } else if (client) {
+    const auto found = client::find_connection({.file = path.string()});
+    if (found) {
+      out.reached = found->interface;
+      out.ssh_server = found->ssh_server;
+    } else {
+      out.unreachable = found.error().message;
+    }
+  } else if (auto reached = reachable_interface(info->interface, info->location)) {
+    out.reached = *reached;
+    out.ssh_server = info->ssh;
+  } else {
+    out.unreachable = reached.error().message;
+  }
+  return out;
+}
+
+bool keys_agree(const ProfilePaths& paths) {
+  const auto client = read_connection_file(paths.client_file(), PeerRole::client);
+  const auto engine = read_connection_file(paths.engine_file(), PeerRole::engine);
+  return !client || !engine || equal_constant_time(client->key, engine->key);
+}
+
+}  // namespace ipf::doctor

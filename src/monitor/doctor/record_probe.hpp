@@ -1,0 +1,19 @@
+#pragma once
+
+#include <optional>
+
+#include "core/profile.hpp"
+#include "monitor/doctor/facts.hpp"
+
+namespace ipf::doctor {
+
+/// Reads the cluster file and looks for the processes it names.
+RecordFacts probe_record(const ProfilePaths& paths);
+
+/// A client or an engine connection file. Nothing when there is none.
+std::optional<ConnectionFileFacts> probe_connection_file(const ProfilePaths& paths, bool client);
+
+/// False when both files are there and bear different keys.
+bool keys_agree(const ProfilePaths& paths);
+
+}  // namespace ipf::doctor
