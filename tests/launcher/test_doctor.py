@@ -222,6 +222,12 @@ def test_commands_of_a_launcher(tmp_path: Path) -> None:
         (tmp_path / name).chmod(0o755)
     found = {c["check"]: c["verdict"] for c in examine(box, "--engines=lsf", status=0)}
     assert found["launcher lsf"] == "ok"
+    box.profile.mkdir(mode=0o700)
+    config = box.profile / "ipcluster_config.py"
+    config.write_text('c.Cluster.n = 2\nc.Cluster.engine_launcher_class = "slurm"\n')
+    assert "launcher slurm" in failed(examine(box, status=1)), "as the configuration says"
+    config.write_text('c.Cluster.engine_launcher_class = "my.module:Launcher"\n')
+    assert not failed(examine(box, status=0)), "of one's own: nothing is known of it"
     bogus = box.run("doctor", "--engines=bogus")
     assert bogus.returncode == 2
     assert "bogus" in bogus.stderr

@@ -42,6 +42,9 @@ _CLASSES_OF = {
 }
 _COMMON = ("Application", "BaseIPythonApplication", "BaseParallelApplication", "ProfileDir")
 # A subcommand of ipcluster has options that others have not.
+_STARTS = ("Cluster", "IPClusterStart", "IPClusterEngines")
+# What the doctor wants to know of them.
+_LAUNCHERS = ("controller_launcher_class", "engine_launcher_class")
 _SUBCOMMANDS = ("start", "stop", "engines", "list", "clean", "doctor", "top")
 
 
@@ -264,6 +267,8 @@ def translate(program: str, config: Config, subcommand: str = "") -> Translation
         if not _relevant(program, cls) or not _of_subcommand(program, cls, subcommand):
             continue
         for trait, value in cast("dict[str, Any]", section).items():
+            if subcommand == "doctor" and cls in _STARTS and trait not in _LAUNCHERS:
+                continue
             value = plain(value)
             where = f"{cls}.{trait}"
             if where == "Cluster.controller_args":
@@ -280,8 +285,8 @@ def translate(program: str, config: Config, subcommand: str = "") -> Translation
 def _of_subcommand(program: str, cls: str, subcommand: str) -> bool:
     if program != "ipcluster":
         return True
-    if cls in ("Cluster", "IPClusterStart", "IPClusterEngines"):
-        return subcommand in ("start", "engines")
+    if cls in _STARTS:
+        return subcommand in ("start", "engines", "doctor")
     if cls in ("IPClusterStop", "IPClusterList", "IPClusterClean"):
         return subcommand == cls.removeprefix("IPCluster").lower()
     return True

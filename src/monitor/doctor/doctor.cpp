@@ -19,10 +19,11 @@ Result<void> check_given(LauncherRole role, std::string& given) {
     return {};
   }
   auto name = launcher_short_name(role, given);
-  if (!name) {
+  if (name) {
+    given = std::move(*name);
+  } else if (given.find_first_of(":.") == std::string::npos) {  // else a class of the user's own
     return unexpected(name.error());
   }
-  given = std::move(*name);
   return {};
 }
 
