@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <poll.h>
 #include <utility>
 #include <variant>
@@ -25,20 +26,46 @@ constexpr const char* examples = R"(Examples:
   ipcontroller --scheme=lru --hwm=2             another scheduling scheme, two tasks an engine at once
   ipcontroller --cluster-id=big --profile=mpi   a second cluster beside the first
 
-SIGUSR1 writes the figures of its queues to the log.
+SIGUSR1 writes the figures of its queues to the log. SIGUSR2 makes new keys while it runs (needs
+--journal or --sqlitedb): all connections are closed, and who can read the new files comes back.
 
 The files that engines and clients need appear in <profile>/security when everything listens.
 Exit status: 0 stopped by a signal or a client, 1 it could not start or failed, 2 wrong command line.)";
 
+using ControllerPtr = std::unique_ptr<ipf::Controller>;
+
+/// On SIGUSR2. An Error is the end: the old controller is gone.
+ipf::Result<void> renew_keys(ControllerPtr& controller,
+                             const ipf::ControllerOptions& options,
+                             ipf::Log& log) {
+  if (!options.journal) {
+    log.error("no new keys: the tasks would be lost; start it with --journal or --sqlitedb");
+    return {};
+  }
+  if (!options.key.empty() || !options.curve_keys.secret_key.empty()) {
+    log.error(
+        "no new keys: they were given (--keyfile, $IPP_CURVE_SECRETKEY); change them there, "
+        "and start it again with --restore --new-keys");
+    return {};
+  }
+  log.info("making new keys; everybody has to come back with the new connection files");
+  auto renewed = ipf::Controller::renew_keys(std::move(controller), options, log);
+  if (!renewed) {
+    return ipf::unexpected(renewed.error());
+  }
+  controller = std::move(*renewed);
+  return {};
+}
+
 int serve(const ipf::ControllerOptions& options, ipf::Log& log) {
-  ipf::block_signals({SIGINT, SIGTERM, SIGHUP, SIGUSR1});
+  ipf::block_signals({SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2});
   std::signal(SIGPIPE, SIG_IGN);
   // About 40 for itself, and 8 for an engine, 6 for a client.
   if (const auto files = ipf::raise_descriptor_limit(64); !files) {
     return ipf::complain("ipcontroller", files.error());
   }
-  const ipf::SignalFd signals({SIGINT, SIGTERM, SIGHUP, SIGUSR1});
-  const auto controller = ipf::Controller::start(options, log);
+  const ipf::SignalFd signals({SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2});
+  auto controller = ipf::Controller::start(options, log);
   if (!controller) {
     const int status = ipf::complain("ipcontroller", controller.error());
     return controller.error().code == ipf::ErrorCode::invalid_argument ? ipf::usage_error : status;
@@ -50,9 +77,14 @@ int serve(const ipf::ControllerOptions& options, ipf::Log& log) {
       continue;
     }
     const int signal = signals.take();
-    go_on = signal == SIGUSR1;
-    if (go_on) {
+    go_on = signal == SIGUSR1 || signal == SIGUSR2;
+    if (signal == SIGUSR1) {
       (*controller)->log_status();
+    } else if (signal == SIGUSR2) {
+      if (const auto renewed = renew_keys(*controller, options, log); !renewed) {
+        return ipf::complain("ipcontroller", renewed.error());
+      }
+      waiting[1].fd = (*controller)->finished_fd();
     } else if (signal != 0) {
       log.info(std::string("stopping on SIG") + sigabbrev_np(signal));
     }

@@ -24,6 +24,9 @@ void declare_restart_options(CLI::App& app, ControllerArguments& to) {
   app.add_flag("--restore,--IPController.restore_engines", options.restore,
                "Go on where the last controller of this cluster stopped or was killed: same ports "
                "and key, its engines, and its tasks if it kept a journal");
+  app.add_flag("--new-keys", options.new_keys,
+               "With --restore or --reuse: make new keys; who has only the old connection files is "
+               "cut off");
 }
 
 }  // namespace ipf

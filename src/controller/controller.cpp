@@ -16,6 +16,7 @@
 #include "controller/listen_plan.hpp"
 #include "controller/relay_reactor.hpp"
 #include "controller/task_reactor.hpp"
+#include "core/check.hpp"
 #include "core/text.hpp"
 #include "net/address.hpp"
 #include "protocol/connection_file.hpp"
@@ -343,6 +344,30 @@ ConnectionInfo basic_info(const ControllerOptions& options, const std::string& k
   return info;
 }
 
+/// With reuse or restore: what stands in the files of the last controller, if they agree; the key
+/// stays as it is for new_keys. False if there is nothing to take.
+bool take_earlier(const ControllerOptions& options,
+                  ConnectionInfo& client,
+                  ConnectionInfo& engine) {
+  if (!options.reuse && !options.restore) {
+    return false;
+  }
+  const auto old_client = read_connection_file(options.paths.client_file(), PeerRole::client);
+  const auto old_engine = read_connection_file(options.paths.engine_file(), PeerRole::engine);
+  const bool agree = old_client && old_engine && old_client->key == old_engine->key &&
+                     old_client->registration == old_engine->registration &&
+                     old_client->signature_scheme == old_engine->signature_scheme;
+  // A file without a key must not switch signatures off behind check_exposure().
+  if (!agree || (options.secure && old_client->key.empty())) {
+    return false;
+  }
+  const std::string key = options.new_keys ? client.key : old_client->key;
+  client = *old_client;
+  engine = *old_engine;
+  client.key = engine.key = key;
+  return true;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& given, Log& log) {
@@ -355,23 +380,17 @@ Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& g
   if (!lock) {
     return unexpected(lock.error());
   }
-  std::string key = options.secure ? (options.key.empty() ? new_session_id() : options.key) : "";
+  const std::string key =
+      options.secure ? (options.key.empty() ? new_session_id() : options.key) : "";
   ConnectionInfo client = basic_info(options, key, PeerRole::client);
   ConnectionInfo engine = basic_info(options, key, PeerRole::engine);
-  bool key_is_old = !options.key.empty();
-  if (options.reuse || options.restore) {
-    const auto old_client = read_connection_file(options.paths.client_file(), PeerRole::client);
-    const auto old_engine = read_connection_file(options.paths.engine_file(), PeerRole::engine);
-    const bool agree = old_client && old_engine && old_client->key == old_engine->key &&
-                       old_client->registration == old_engine->registration &&
-                       old_client->signature_scheme == old_engine->signature_scheme;
-    // A file without a key must not switch signatures off behind check_exposure().
-    if (agree && (!options.secure || !old_client->key.empty())) {
-      client = *old_client;
-      engine = *old_engine;
-      key = client.key;
-      key_is_old = true;
-    }
+  const bool restarted = take_earlier(options, client, engine);
+  const bool key_is_old = !options.key.empty() || (restarted && !options.new_keys);
+  if (client.curve_serverkey && !options.curve) {
+    log.warning(
+        "the last controller encrypted, so this one does, too (its connection file has a "
+        "CURVE key); to stop that, start once without --restore and --reuse");
+    options.curve = true;
   }
   client.curve_serverkey = engine.curve_serverkey = std::nullopt;
   if (options.curve) {
@@ -383,12 +402,14 @@ Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& g
     options.curve_keys = {};
     client.curve_serverkey = engine.curve_serverkey = keys->public_key;
   }
-  auto signer = Signer::create(key, client.signature_scheme);
+  auto signer = Signer::create(client.key, client.signature_scheme);
   if (!signer) {
     return unexpected(signer.error());
   }
   if (key_is_old) {
     signer->refuse_before({wall_now().microseconds - options.replay_window.count() / 1000});
+  } else if (restarted) {
+    signer->refuse_before({});  // an earlier controller's clients may come; no replays of then
   }
   auto store = make_store(options, log);
   if (!store) {
@@ -403,6 +424,22 @@ Result<std::unique_ptr<Controller>> Controller::start(const ControllerOptions& g
   std::unique_ptr<Controller> controller(new Controller(std::move(parts)));
   IPF_TRY(controller->parts_->listen(client, engine));
   return controller;
+}
+
+Result<std::unique_ptr<Controller>> Controller::renew_keys(std::unique_ptr<Controller> old,
+                                                           const ControllerOptions& given,
+                                                           Log& log) {
+  IPF_CHECK(given.journal);
+  old->parts_->files_written = false;  // the next one takes its ports from them
+  old.reset();
+  ControllerOptions options = given;
+  options.restore = true;
+  options.new_keys = true;
+  auto renewed = start(options, log);
+  if (renewed) {
+    (*renewed)->parts_->options.restore = given.restore;
+  }
+  return renewed;
 }
 
 }  // namespace ipf

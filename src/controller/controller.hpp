@@ -29,13 +29,16 @@ struct ControllerOptions {
   std::string engine_ports{};  ///< used first for engine sockets
   int registration_port{};     ///< 0: from the pools
   std::string key{};           ///< empty: a fresh random one
-  bool curve{false};           ///< encrypt everything
+  bool curve{false};           ///< encrypt everything; with reuse also if the last run did
   CurveKeyPair curve_keys{};   ///< empty: fresh ones, or with reuse those of the last time
   bool secure{true};           ///< false: no signatures; refused unless both ips are loopback
   bool insecure_known{false};  ///< no signatures on any address: the user insists
   bool reuse{false};           ///< take ports and key from existing files and keep them at exit
   /// Go on where the last controller of this profile and cluster id was: its engines, its queue.
   bool restore{false};
+  /// With reuse or restore: another key than last time, and another pair of keys for curve. Who has
+  /// only the old files is cut off.
+  bool new_keys{false};
   bool journal{false};        ///< write the task queue to disk, so that a later one can restore it
   Backlog::Limits backlog{};  ///< of unanswered load-balanced requests
   bool keep_results{true};    ///< false: results that went to their client are not recorded
@@ -64,6 +67,13 @@ class Controller {
   /// Binds every socket and writes the connection files, so that a peer which sees a file can
   /// connect at once. Fails with one sentence that names the cause.
   static Result<std::unique_ptr<Controller>> start(const ControllerOptions& given, Log& log);
+
+  /// Ends `old` and starts it again at once, with new keys: on its ports, with its engines and
+  /// its tasks, for which it has to keep a journal. `given` is what it was started with. All its
+  /// connections are closed; who can read the new connection files comes back, nobody else.
+  static Result<std::unique_ptr<Controller>> renew_keys(std::unique_ptr<Controller> old,
+                                                        const ControllerOptions& given,
+                                                        Log& log);
 
   Controller(const Controller&) = delete;
   Controller& operator=(const Controller&) = delete;

@@ -41,9 +41,11 @@ Result<CurveKeyPair> controller_curve_keys(const ControllerOptions& options) {
   }
   const auto path =
       options.paths.security() / ("ipcontroller" + options.paths.dashed_id() + "-curve.key");
-  auto kept = read_pair(path);
-  if (kept || kept.error().code != ErrorCode::not_found) {
-    return kept;
+  if (!options.new_keys) {
+    auto kept = read_pair(path);
+    if (kept || kept.error().code != ErrorCode::not_found) {
+      return kept;
+    }
   }
   auto made = make_curve_key_pair();
   IPF_TRY(write_private_file(path, made.secret_key + "\n"));

@@ -179,12 +179,12 @@ void TaskReactor::take_up_restored() {
   flush(now);
 }
 
-/// The connection of the client is another one now: see ClientRoutes.
-Message TaskReactor::readdressed(const Message& request) {
+/// The connection of the client is another one now: see ClientRoutes. So may be the key.
+Message TaskReactor::readdressed(const Message& request) const {
   FramesBuilder builder;
   builder.add(std::string_view("restored"));
   builder.add_from(request.frames(), request.identity_count());
-  return Message::split(builder.finish()).value_or(request);
+  return signed_by(Message::split(builder.finish()).value_or(request), signer_);
 }
 
 void TaskReactor::restore_result(TimePoint now, JournaledTask& task, Message request) {
@@ -193,7 +193,7 @@ void TaskReactor::restore_result(TimePoint now, JournaledTask& task, Message req
                             .engine_uuid = task.made_here ? std::string{} : task.engine_uuid,
                             .succeeded = metadata.status == "ok"});
   // The client may not have got it, and the database may not have it yet.
-  recent_.add(now, task.msg_id, task.reply->frames());
+  recent_.add(now, task.msg_id, signed_by(*task.reply, signer_).frames());
   hub_.events().emplace_back(RequestSeen{.queue = TaskQueue::task,
                                          .msg_id = task.msg_id,
                                          .engine_uuid = task.engine_uuid,

@@ -61,7 +61,7 @@ class TaskReactor {
 
  private:
   void take_up_restored();
-  static Message readdressed(const Message& request);
+  [[nodiscard]] Message readdressed(const Message& request) const;
   void restore_result(TimePoint now, JournaledTask& task, Message request);
   /// Sends engines whose connection has been replaced once more what they have not answered.
   void send_again(TimePoint now);

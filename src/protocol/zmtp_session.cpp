@@ -198,20 +198,26 @@ Result<void> ZmtpSession::feed(std::string_view bytes,
   return {};
 }
 
+/// What the first bytes of a greeting say. A peer of an older version sends no more than these
+/// until it is answered in its own.
+Result<void> ZmtpSession::check_beginning(std::string_view bytes) {
+  constexpr std::size_t version_at = 10;
+  if (!bytes.empty() && byte_at(bytes, 0) != 0xff) {
+    return violation("this is no ZMTP greeting");
+  }
+  if (bytes.size() > version_at &&
+      ((byte_at(bytes, version_at - 1) & 1U) == 0 || byte_at(bytes, version_at) < 3)) {
+    return violation("the peer speaks an older ZMTP than 3");
+  }
+  return {};
+}
+
 Result<std::size_t> ZmtpSession::parse(std::string_view bytes,
                                        std::vector<Frames>& messages,
                                        std::string& answer) {
   const std::size_t all = bytes.size();
   if (stage_ == Stage::greeting) {
-    if (!bytes.empty() && byte_at(bytes, 0) != 0xff) {
-      return violation("this is no ZMTP greeting");
-    }
-    // A peer of an older version says no more than this until it is answered in its own.
-    constexpr std::size_t version_at = 10;
-    if (bytes.size() > version_at &&
-        ((byte_at(bytes, version_at - 1) & 1U) == 0 || byte_at(bytes, version_at) < 3)) {
-      return violation("the peer speaks an older ZMTP than 3");
-    }
+    IPF_TRY(check_beginning(bytes));
     if (bytes.size() < greeting_size) {
       return std::size_t{0};
     }

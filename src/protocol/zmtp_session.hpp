@@ -93,6 +93,7 @@ class ZmtpSession {
   Result<std::size_t> parse(std::string_view bytes,
                             std::vector<Frames>& messages,
                             std::string& answer);
+  static Result<void> check_beginning(std::string_view bytes);
   Result<void> take_greeting(std::string_view greeting, std::string& answer);
   Result<void> take_command(std::string_view body,
                             std::vector<Frames>& messages,

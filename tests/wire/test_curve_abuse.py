@@ -1,9 +1,12 @@
-"""Peers that do not encrypt, or no longer have the key, at a controller that does (users.md 5c)."""
+"""Peers that do not encrypt, or no longer have the key (users.md 5c)."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +15,12 @@ from pathlib import Path
 import ipyfleet
 import pytest
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from .conftest import StackFactory
 from .pairings import C
 from .polling import wait_until
-from .raw import ports
+from .raw import RawPeer, ports
 from .stack import Stack
 from .zmtp import GREETING, ready
 
@@ -147,3 +151,125 @@ def test_a_subscriber_without_a_key_gets_nothing(encrypted: Stack) -> None:
         assert [spy.poll(100) for spy in spies] == [0] * len(spies)
     finally:
         context.destroy(linger=0)
+
+
+# --- other keys while it runs ---------------------------------------------------------------------
+
+
+@ipyfleet.interactive
+def run_and_tell(path: str, seconds: float) -> int:
+    """Leave a line for each run, sleep, return the pid."""
+    import os
+    import pathlib
+    import time
+
+    with pathlib.Path(path).open("a") as runs:
+        runs.write("run\n")
+    time.sleep(seconds)
+    return os.getpid()
+
+
+class OldPeer:
+    """A socket with the keys of old connection files, and what happens to its connection."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, port: int, key: str):
+        self.socket = context.socket(kind)
+        self.socket.linger = 0
+        self.socket.curve_serverkey = key.encode()
+        self.socket.curve_publickey, self.socket.curve_secretkey = zmq.curve_keypair()
+        if kind == zmq.SUB:
+            self.socket.subscribe(b"")
+        self.monitor = self.socket.get_monitor_socket()
+        self.socket.connect(f"tcp://127.0.0.1:{port}")
+        self.expect(zmq.EVENT_HANDSHAKE_SUCCEEDED, 5)
+
+    def next_event(self, seconds: float) -> int | None:
+        """The next thing that happens in time."""
+        if not self.monitor.poll(seconds * 1000):
+            return None
+        return int(recv_monitor_message(self.monitor)["event"])
+
+    def expect(self, event: int, seconds: float) -> None:
+        """Fail when this does not happen in time."""
+        deadline = time.monotonic() + seconds
+        while self.next_event(max(0, deadline - time.monotonic())) != event:
+            assert time.monotonic() < deadline, f"no event {event} within {seconds} s"
+
+
+@pytest.mark.parametrize("encrypted", [True, False], ids=["curve", "hmac"])
+def test_new_keys_cut_off_who_has_the_old_ones(make_stack: StackFactory, encrypted: bool) -> None:
+    stack = make_stack()
+    stack.start_controller("--journal", *(["--enable-curve"] if encrypted else []))
+    stack.start_engines(1).close()
+    old = stack.connection("client")
+    runs = stack.root / "runs"
+    context = zmq.Context()
+    with ipyfleet.Client(str(stack.connection_file("client"))) as ours, RawPeer(old) as raw:
+        wait_until(lambda: ours.ids == [0], "the engine")
+        pid = ours[0].apply_sync(os.getpid)
+        ours[0].push({"kept": 42}, block=True)
+        view = ours.load_balanced_view()
+        running = view.apply_async(run_and_tell, str(runs), 2)
+        waiting = view.apply_async(os.getpid)
+        direct = ours[0].apply_async(os.getpid)
+        wait_until(runs.exists, "the task runs")
+        peers = []
+        if encrypted:
+            key = old["curve_serverkey"]
+            ports_of = {"iopub": zmq.SUB, "notification": zmq.SUB, "mux": zmq.DEALER}
+            peers = [OldPeer(context, kind, old[name], key) for name, kind in ports_of.items()]
+        else:
+            assert raw.query_works()
+
+        os.kill(stack.controller.pid, signal.SIGUSR2)
+
+        for peer in peers:
+            peer.expect(zmq.EVENT_DISCONNECTED, 5)
+        wait_until(lambda: stack.connection("client")["key"] != old["key"], "the new files")
+        for role in ("client", "engine"):
+            info = stack.connection(role)
+            assert (info["curve_serverkey"] == old["curve_serverkey"]) == (not encrypted)
+            assert info["mux"] == old["mux"] or role == "engine"
+            assert stat.S_IMODE(stack.connection_file(role).stat().st_mode) == 0o600
+        # Who reads the files is back, with all that was there.
+        assert running.get(20) == pid
+        assert waiting.get(20) == pid
+        assert direct.get(20) == pid
+        assert runs.read_text() == "run\n"
+        assert ours.ids == [0]
+        assert ours[0].pull("kept", block=True) == 42
+        done = ours[0].execute("print('secret')", silent=False)
+        done.get(20)
+        done.wait_for_output(20)
+        assert done.stdout == "secret\n"
+        # Who does not is refused from now on.
+        for peer in peers:
+            assert not peer.socket.poll(0)
+            while (event := peer.next_event(0)) is not None:
+                assert event != zmq.EVENT_HANDSHAKE_SUCCEEDED
+        if not encrypted:
+            raw.send("registration", raw.message("connection_request"))
+            assert raw.receive("registration", 0.3) is None
+    context.destroy(linger=0)
+    stack.controller.require_alive()
+
+
+def test_without_a_journal_the_keys_stay(encrypted: Stack) -> None:
+    before = encrypted.connection("client")
+    os.kill(encrypted.controller.pid, signal.SIGUSR2)
+    wait_until(lambda: "no new keys" in encrypted.controller.text(), "it says why")
+    assert encrypted.connection("client") == before
+
+
+def test_what_was_encrypted_is_so_after_a_restart(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    first = stack.start_controller("--enable-curve", "--restore")
+    key = stack.connection("client")["curve_serverkey"]
+    first.popen.kill()
+    first.wait(5)
+    stack.procs.remove(first)
+    second = stack.start_controller("--restore")
+    wait_until(lambda: "the last controller encrypted" in second.text(), "it says so")
+    assert stack.connection("client")["curve_serverkey"] == key
+    with ipyfleet.Client(str(stack.connection_file("client"))) as client:
+        assert client.ids == []

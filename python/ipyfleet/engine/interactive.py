@@ -158,6 +158,7 @@ class EngineInteractiveShell(InteractiveShell):
         """
         if os.environ.pop("VIRTUAL_ENV", "") and sys.prefix != sys.base_prefix:
             os.environ["VIRTUAL_ENV"] = sys.prefix
+
     display_failed = False
     _last_traceback: list[str] | None = None
 
