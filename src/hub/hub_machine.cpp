@@ -194,7 +194,7 @@ void HubMachine::on_event(Turn& turn, HeartStarted& event) {
 
 void HubMachine::finish_registration(Turn& turn, const EngineTable::Pending& engine) {
   ledger_.add_engine(engine.uuid);
-  repeater_.engine_registered(engine.id, turn.now);
+  repeater_.engine_changed({.id = engine.id, .uuid = engine.uuid}, turn.now);
   turn.actions.emplace_back(
       AnnounceEngine{.id = engine.id, .uuid = engine.uuid, .resources = resources_of(engine.uuid)});
   turn.actions.emplace_back(PublishNotification{.msg_type = "registration_notification",
@@ -280,6 +280,7 @@ void HubMachine::lose_engine(Turn& turn, EngineId id, HeartState heart, std::str
     resources_.erase(engine->uuid);
   }
   ledger_.remove_engine(engine->uuid, id, turn.now + options_.lost_engine_grace);
+  repeater_.engine_changed({.id = id, .uuid = engine->uuid}, turn.now);
   turn.actions.emplace_back(
       RetireEngine{.id = id, .uuid = engine->uuid, .silent = heart == HeartState::forgotten});
   turn.actions.emplace_back(PublishNotification{.msg_type = "unregistration_notification",
@@ -450,11 +451,11 @@ void HubMachine::on_deadlines(Turn& turn) {
   for (const auto& task : ledger_.take_stranded(turn.now)) {
     record_lost_task(turn, task);
   }
-  for (const EngineId id : repeater_.take_due(turn.now)) {
-    if (const auto engine = engines_.find(id)) {
-      turn.actions.emplace_back(PublishNotification{.msg_type = "registration_notification",
-                                                    .content = engine_content(id, engine->uuid)});
-    }
+  for (const auto& changed : repeater_.take_due(turn.now)) {
+    const auto engine = engines_.find(changed.id);
+    turn.actions.emplace_back(PublishNotification{
+        .msg_type = engine ? "registration_notification" : "unregistration_notification",
+        .content = engine_content(changed.id, engine ? engine->uuid : changed.uuid)});
   }
   queries_.expire(turn.now, turn.actions);
   questions_.expire(turn.now, turn.actions);

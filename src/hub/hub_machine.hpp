@@ -20,7 +20,7 @@ namespace ipf {
 
 /// Bounds of what the hub keeps: `engines.pending_max`, `engines.active_max`, `engines.lost_max`;
 /// `ledger.pending_max` (further tasks run, but queue_status and pending do not know them),
-/// `ledger.completed_max`, `ledger.completed_per_engine_max`; `repeats.registrations_max`;
+/// `ledger.completed_max`, `ledger.completed_per_engine_max`; `repeats.changes_max`;
 /// `queries.questions_max`, `queries.records_max`. Records are bounded by the store.
 struct HubOptions {
   Duration heartbeat_period{std::chrono::seconds{3}};

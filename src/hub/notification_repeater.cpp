@@ -1,6 +1,8 @@
 #include "hub/notification_repeater.hpp"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "core/check.hpp"
 
@@ -17,27 +19,27 @@ void NotificationRepeater::client_asked(TimePoint now) {
   }
 }
 
-void NotificationRepeater::engine_registered(EngineId id, TimePoint now) {
+void NotificationRepeater::engine_changed(Engine engine, TimePoint now) {
   const bool waited_for =
       std::ranges::any_of(rounds_, [](const auto& round) { return round.has_value(); });
   if (!waited_for) {
     return;
   }
-  registrations_.push_back({.id = id, .at = now});
-  if (registrations_.size() > options_.registrations_max) {
-    registrations_.pop_front();
+  changes_.push_back({.engine = std::move(engine), .at = now});
+  if (changes_.size() > options_.changes_max) {
+    changes_.pop_front();
   }
 }
 
-std::vector<EngineId> NotificationRepeater::take_due(TimePoint now) {
-  std::vector<EngineId> due;
+std::vector<NotificationRepeater::Engine> NotificationRepeater::take_due(TimePoint now) {
+  std::map<EngineId, std::string> due;
   TimePoint needed = TimePoint::never();
   for (std::size_t i = 0; i < rounds_.size(); ++i) {
     auto& round = rounds_.at(i);
     if (round && round->due <= now) {
-      for (const auto& registration : registrations_) {
-        if (registration.at >= round->since) {
-          due.push_back(registration.id);
+      for (const auto& change : changes_) {
+        if (change.at >= round->since) {
+          due[change.engine.id] = change.engine.uuid;
         }
       }
       if (round->next_since) {
@@ -50,12 +52,15 @@ std::vector<EngineId> NotificationRepeater::take_due(TimePoint now) {
       needed = std::min(needed, round->since);
     }
   }
-  while (!registrations_.empty() && registrations_.front().at < needed) {
-    registrations_.pop_front();
+  while (!changes_.empty() && changes_.front().at < needed) {
+    changes_.pop_front();
   }
-  std::ranges::sort(due);
-  due.erase(std::unique(due.begin(), due.end()), due.end());
-  return due;
+  std::vector<Engine> engines;
+  engines.reserve(due.size());
+  for (auto& [id, uuid] : due) {
+    engines.push_back({.id = id, .uuid = std::move(uuid)});
+  }
+  return engines;
 }
 
 TimePoint NotificationRepeater::next_deadline() const {
@@ -67,8 +72,8 @@ TimePoint NotificationRepeater::next_deadline() const {
 }
 
 void NotificationRepeater::check_invariants() const {
-  IPF_CHECK(registrations_.size() <= options_.registrations_max);
-  IPF_CHECK(registrations_.empty() || next_deadline() != TimePoint::never());
+  IPF_CHECK(changes_.size() <= options_.changes_max);
+  IPF_CHECK(changes_.empty() || next_deadline() != TimePoint::never());
   for (const auto& round : rounds_) {
     IPF_CHECK(!round || (round->due > round->since &&
                          (!round->next_since || *round->next_since >= round->since)));

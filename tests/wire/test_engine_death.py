@@ -156,8 +156,11 @@ def test_an_engine_that_goes_is_unregistered_at_once(
     make_stack: StackFactory, way: str, pairing: Pairing
 ) -> None:
     stack = make_stack()
-    rc = stack.start(2, ping=PING_MS)
+    # Both have heard of the engines by notification: the reference repeats none to late listeners.
+    stack.start_controller(ping=PING_MS)
     watcher = stack.client()
+    rc = stack.start_engines(2)
+    wait_until(lambda: watcher.ids == [0, 1], "the second client knows both", T)
     pids = rc[:].apply_sync(os.getpid)
     gone = time.monotonic()
     if way == "_exit":
