@@ -236,6 +236,14 @@ CommandLineExit usage_error(const std::string& message) {
           .err = "ipcluster: " + message + " (see `ipcluster --help`)\n"};
 }
 
+CommandLineExit no_such_subcommand(const std::string& name) {
+  std::string known;
+  for (const std::string_view subcommand : subcommands) {
+    known += (known.empty() ? "" : ", ") + std::string(subcommand);
+  }
+  return usage_error("there is no subcommand '" + name + "', but " + known);
+}
+
 /// Turns what CLI11 read into the checked command of `name`.
 Result<CommandLine> checked(Raw raw, const std::string& name, bool has_engine_count) {
   CommandLine out{.command = {}, .profile = raw.profile};
@@ -315,6 +323,9 @@ std::variant<CommandLine, CommandLineExit> parse_ipcluster(std::vector<std::stri
   add_base_options(add_doctor(app, raw.doctor), raw);
   if (args.empty()) {
     return CommandLineExit{.code = exit_failed, .out = {}, .err = app.help()};
+  }
+  if (!args[0].starts_with('-') && std::ranges::find(subcommands, args[0]) == subcommands.end()) {
+    return no_such_subcommand(args[0]);
   }
   try {
     std::ranges::reverse(args);  // CLI11 takes them from the back

@@ -129,6 +129,12 @@ TEST(IpclusterCommandLine, WrongUseIsOneLineAndCode2) {
   }
 }
 
+TEST(IpclusterCommandLine, AMistypedSubcommandIsAnsweredWithThoseThereAre) {
+  EXPECT_EQ(refused({"strat", "-n", "4"}).err,
+            "ipcluster: there is no subcommand 'strat', but start, engines, stop, list, clean, "
+            "doctor, top (see `ipcluster --help`)\n");
+}
+
 TEST(IpclusterCommandLine, HelpAndVersion) {
   EXPECT_EQ(refused({"--version"}).out, "1.2.3\n");
   for (const Words& args : {Words{"--help"}, {"-h"}, {"start", "--help"}, {"stop", "-h"}}) {
