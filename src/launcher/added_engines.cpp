@@ -151,23 +151,12 @@ void AddedEngines::record() {
     return;
   }
   recorded_version_ = engines_->state_version();
-  const std::filesystem::path file = options_.paths.cluster_file();
-  Result<ClusterRecord> record = read_cluster_file(file);
-  cluster_known_ = cluster_known_ || record;
-  if (!record) {
-    return;  // the controller was started by other means
-  }
-  LauncherState state = engines_->state();
-  // The file has one class for all sets; another one would be taken for it.
-  if (record->engine_sets.empty() || record->engines_kind == state.kind) {
-    record->engines_kind = state.kind;
-    record->engine_sets.erase(set_id_);
-    if (!state.state_json.empty()) {
-      record->engine_sets.emplace(set_id_, std::move(state));
-    }
-    if (const Result<void> written = write_cluster_file(file, *record); !written) {
-      log_.warning(written.error().message);
-    }
+  const Result<void> recorded =
+      record_engine_set(options_.paths.cluster_file(), set_id_, engines_->state());
+  // Without a file the controller was started by other means.
+  cluster_known_ = cluster_known_ || recorded || recorded.error().code != ErrorCode::not_found;
+  if (!recorded && recorded.error().code != ErrorCode::not_found) {
+    log_.warning(recorded.error().message);
   }
 }
 

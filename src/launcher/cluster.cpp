@@ -454,7 +454,10 @@ bool Cluster::wait_until_stopped(Duration limit) {
 
 void Cluster::remove_files() {
   std::error_code failure;
-  std::filesystem::remove(options_.paths.cluster_file(), failure);
+  {
+    const ClusterFileLock lock(options_.paths.cluster_file());
+    std::filesystem::remove(options_.paths.cluster_file(), failure);
+  }
   connection_files_.remove_left_over();
   pid_file_.remove();
 }
@@ -472,10 +475,10 @@ Result<void> Cluster::write_file() const {
   if (LauncherState set = engines_->state(); !set.state_json.empty()) {
     record.engine_sets.emplace(set_id_, std::move(set));
   }
+  const ClusterFileLock lock(options_.paths.cluster_file());
   // Sets that `ipcluster engines` has added stay in the file.
   if (const auto old = read_cluster_file(options_.paths.cluster_file());
-      old && old->ipcluster && old->ipcluster->pid == getpid() &&
-      old->engines_kind == record.engines_kind) {
+      old && old->ipcluster && old->ipcluster->pid == getpid()) {
     for (const auto& [id, set] : old->engine_sets) {
       if (id != set_id_) {
         record.engine_sets.emplace(id, set);

@@ -6,14 +6,15 @@
 #include <fcntl.h>
 #include <fstream>
 #include <iterator>
+#include <sys/file.h>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "core/text.hpp"
-#include "launcher/file_descriptor.hpp"
 
 namespace ipf {
 
@@ -52,6 +53,11 @@ json parse_state(const std::string& text) {
 
 json ipyfleet_part(const ClusterRecord& record) {
   json part = json::object();
+  for (const auto& [id, set] : record.engine_sets) {
+    if (set.kind != record.engines_kind) {
+      part["engine_sets"][id] = {{"class", set.kind}, {"state", parse_state(set.state_json)}};
+    }
+  }
   if (record.ipcluster) {
     part["ipcluster"] = {{"pid", record.ipcluster->pid}, {"start", record.ipcluster->start_ticks}};
   }
@@ -91,7 +97,9 @@ json to_json(const ClusterRecord& record) {
                          {"state", parse_state(record.controller.state_json)}};
   }
   for (const auto& [id, set] : record.engine_sets) {
-    out["engines"]["sets"][id] = parse_state(set.state_json);
+    if (set.kind == record.engines_kind) {
+      out["engines"]["sets"][id] = parse_state(set.state_json);
+    }
   }
   return out;
 }
@@ -142,10 +150,16 @@ ClusterRecord from_json(const json& in) {
   }
   const json& engines = object_at(in, "engines");
   out.engines_kind = text_at(engines, "class");
-  for (const auto& [id, state] : object_at(engines, "sets").items()) {
-    LauncherState set = read_state(out.engines_kind, state, starts);
+  const auto add = [&](const std::string& id, std::string kind, const json& state) {
+    LauncherState set = read_state(std::move(kind), state, starts);
     set.engines = integer_at(state, "n");
     out.engine_sets.emplace(id, std::move(set));
+  };
+  for (const auto& [id, state] : object_at(engines, "sets").items()) {
+    add(id, out.engines_kind, state);
+  }
+  for (const auto& [id, set] : object_at(ours, "engine_sets").items()) {
+    add(id, text_at(set, "class"), object_at(set, "state"));
   }
   if (const json& owner = object_at(ours, "ipcluster"); integer_at(owner, "pid") > 0) {
     const auto start = owner.find("start");
@@ -158,6 +172,47 @@ ClusterRecord from_json(const json& in) {
                             .pid_namespace = text_at(machine, "pid_namespace")};
   }
   return out;
+}
+
+Result<json> read_json(const std::filesystem::path& file) {
+  std::error_code failure;
+  const std::uintmax_t size = std::filesystem::file_size(file, failure);
+  if (failure) {
+    return unexpected(ErrorCode::not_found, "there is no cluster file " + file.string());
+  }
+  if (size > file_bytes_max) {
+    return unexpected(ErrorCode::too_large, "the cluster file " + file.string() + " is too large");
+  }
+  std::ifstream in(file, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  json parsed = json::parse(text, nullptr, false);
+  if (!parsed.is_object() || !parsed.contains("cluster") || !parsed["cluster"].is_object()) {
+    return unexpected(ErrorCode::malformed, file.string() + " is not a cluster file");
+  }
+  return parsed;
+}
+
+/// The object under a key, made if there is none.
+json& object_in(json& holder, const char* key) {
+  json& found = holder[key];
+  if (!found.is_object()) {
+    found = json::object();
+  }
+  return found;
+}
+
+/// Takes a set out, wherever it stands, with the start times of its processes.
+void erase_set(json& content, const std::string& set_id) {
+  json& ours = object_in(content, "ipyfleet");
+  json& starts = object_in(ours, "start_ticks");
+  const ClusterRecord before = from_json(content);
+  if (const auto old = before.engine_sets.find(set_id); old != before.engine_sets.end()) {
+    for (const ProcessId& process : old->second.processes) {
+      starts.erase(std::to_string(process.pid));
+    }
+  }
+  object_in(object_in(content, "engines"), "sets").erase(set_id);
+  object_in(ours, "engine_sets").erase(set_id);
 }
 
 }  // namespace
@@ -193,6 +248,20 @@ bool runs_elsewhere(std::string_view kind) {
   return std::ranges::find(kinds, kind) != kinds.end();
 }
 
+ClusterFileLock::ClusterFileLock(const std::filesystem::path& file, Duration limit)
+    : directory_(open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  constexpr Duration step = std::chrono::milliseconds{2};
+  const TimePoint deadline = steady_now() + limit;
+  while (directory_ && !held_) {
+    held_ = flock(directory_.get(), LOCK_EX | LOCK_NB) == 0;
+    const bool busy = !held_ && (errno == EWOULDBLOCK || errno == EINTR);
+    if (!busy || steady_now() >= deadline) {
+      return;
+    }
+    std::this_thread::sleep_for(step);
+  }
+}
+
 MachineId this_machine() {
   MachineId out{.host = host_name()};
   std::ifstream boot("/proc/sys/kernel/random/boot_id");
@@ -207,21 +276,41 @@ Result<void> write_cluster_file(const std::filesystem::path& file, const Cluster
 }
 
 Result<ClusterRecord> read_cluster_file(const std::filesystem::path& file) {
-  std::error_code failure;
-  const std::uintmax_t size = std::filesystem::file_size(file, failure);
-  if (failure) {
-    return unexpected(ErrorCode::not_found, "there is no cluster file " + file.string());
+  const Result<json> content = read_json(file);
+  if (!content) {
+    return unexpected(content.error());
   }
-  if (size > file_bytes_max) {
-    return unexpected(ErrorCode::too_large, "the cluster file " + file.string() + " is too large");
+  return from_json(*content);
+}
+
+Result<void> record_engine_set(const std::filesystem::path& file,
+                               const std::string& set_id,
+                               const LauncherState& set) {
+  const ClusterFileLock lock(file);
+  Result<json> content = read_json(file);
+  if (!content) {
+    return unexpected(content.error());
   }
-  std::ifstream in(file, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  const json parsed = json::parse(text, nullptr, false);
-  if (!parsed.is_object() || !parsed.contains("cluster") || !parsed["cluster"].is_object()) {
-    return unexpected(ErrorCode::malformed, file.string() + " is not a cluster file");
+  erase_set(*content, set_id);
+  json& engines = object_in(*content, "engines");
+  json& ours = object_in(*content, "ipyfleet");
+  if (!set.state_json.empty()) {
+    if (engines["sets"].empty() && ours["engine_sets"].empty()) {
+      engines["class"] = set.kind;
+    }
+    if (text_at(engines, "class") == set.kind) {
+      engines["sets"][set_id] = parse_state(set.state_json);
+    } else {
+      ours["engine_sets"][set_id] = {{"class", set.kind}, {"state", parse_state(set.state_json)}};
+    }
+    for (const ProcessId& process : set.processes) {
+      ours["start_ticks"][std::to_string(process.pid)] = process.start_ticks;
+    }
   }
-  return from_json(parsed);
+  if (ours["engine_sets"].empty()) {
+    ours.erase("engine_sets");
+  }
+  return write_private_file(file, dump(*content));
 }
 
 }  // namespace ipf

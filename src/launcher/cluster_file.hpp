@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -9,7 +10,9 @@
 #include <sys/types.h>
 #include <vector>
 
+#include "core/clock.hpp"
 #include "core/result.hpp"
+#include "launcher/file_descriptor.hpp"
 
 namespace ipf {
 
@@ -47,7 +50,8 @@ struct LauncherState {
 ///
 /// ipyparallel's Cluster.from_file opens what write_cluster_file wrote, and read_cluster_file reads
 /// what ipyparallel wrote. Our own knowledge (start times, ipcluster's pid) stands under the extra
-/// key "ipyfleet"; ipyparallel drops it when it rewrites the file, hence the optional fields.
+/// key "ipyfleet"; ipyparallel drops it when it rewrites the file, hence the optional fields. The
+/// format has one class for all sets of engines: sets of another kind stand under "ipyfleet", too.
 struct ClusterRecord {
   std::string cluster_id{};
   std::string profile_dir{};
@@ -67,8 +71,30 @@ struct ClusterRecord {
 /// Replaces a file atomically; mode 0600 from the start.
 Result<void> write_private_file(const std::filesystem::path& file, const std::string& text);
 
-/// Likewise.
+/// Keeps other writers of the cluster files beside `file` out while it lives: who reads, changes
+/// and replaces one does that under this lock, ipcluster as well as the Cluster class of Python. It
+/// is a flock of the directory and leaves no file behind. After `limit`, and where the file system
+/// has no locks, it goes on without: a cluster that stops must not hang on a process that stands
+/// still.
+class ClusterFileLock {
+ public:
+  explicit ClusterFileLock(const std::filesystem::path& file,
+                           Duration limit = std::chrono::seconds{5});
+  [[nodiscard]] bool held() const { return held_; }
+
+ private:
+  FileDescriptor directory_;
+  bool held_{};
+};
+
+/// Replaces a cluster file atomically, with mode 0600. Call it under a ClusterFileLock.
 Result<void> write_cluster_file(const std::filesystem::path& file, const ClusterRecord& record);
+
+/// Puts one set of engines into a cluster file, or takes it out if it has no state, and leaves
+/// everything else there as it is. Takes the lock. Fails with not_found when there is no file.
+Result<void> record_engine_set(const std::filesystem::path& file,
+                               const std::string& set_id,
+                               const LauncherState& set);
 
 /// Fails with not_found when there is no file, malformed when it is not a cluster file.
 Result<ClusterRecord> read_cluster_file(const std::filesystem::path& file);

@@ -141,7 +141,11 @@ Result<std::string> living_cluster_json(const std::filesystem::path& file) {
     }
     for (const auto& [id, set] : record->engine_sets) {
       if (ended(set, status.engines)) {
-        out["engines"]["sets"].erase(id);
+        for (json* const sets : {&out["engines"]["sets"], &out["ipyfleet"]["engine_sets"]}) {
+          if (sets->is_object()) {
+            sets->erase(id);
+          }
+        }
       }
     }
   }

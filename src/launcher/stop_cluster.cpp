@@ -81,7 +81,10 @@ Result<void> end_processes(const KnownCluster& known, int signal, Log& log) {
 
 void remove_files(const ProfilePaths& paths, const ClusterRecord& record) {
   std::error_code failure;
-  std::filesystem::remove(paths.cluster_file(), failure);
+  {
+    const ClusterFileLock lock(paths.cluster_file());
+    std::filesystem::remove(paths.cluster_file(), failure);
+  }
   if (!controller_runs(paths)) {
     ConnectionFiles(paths, record.controller_args).remove_left_over();
   }

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import inspect
 import json
 import logging
 import os
@@ -26,12 +25,12 @@ from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Float, Instance, Integer, List, Unicode, default, validate
 from traitlets.config import Application, Config, LoggingConfigurable
 
-from . import clusterfile, native, profiles, twins, waiting
-from .elastic import Adaptive
-from .launcher import NotRunning
+from . import native, profiles, twins, waiting
+from .enginecontrol import EngineControl, maybe
 from .launchers import LocalControllerLauncher, LocalEngineSetLauncher
 from .nativelauncher import NativeLauncher
-from .registry import LauncherClass, abbreviate
+from .recorded import RecordedCluster
+from .registry import LauncherClass
 from .signature import signature_of_traits
 
 if TYPE_CHECKING:
@@ -49,13 +48,8 @@ def _stop_at_exit() -> None:
         cluster._stop_without_loop()
 
 
-async def _maybe(result: Any) -> Any:
-    """Wait for what a launcher returned, if it is something to wait for."""
-    return await result if inspect.isawaitable(result) else result
-
-
 @signature_of_traits
-class Cluster(twins.AsyncFirst, LoggingConfigurable):
+class Cluster(RecordedCluster, EngineControl, LoggingConfigurable):
     """A controller and sets of engines: to start, watch, change and stop.
 
     Each coroutine method has a twin with ``_sync`` at the end of its name that waits. As a context
@@ -128,8 +122,6 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
     profile_config = Instance(Config, allow_none=False).tag(nosignature=True)
 
     _context_client: Client | None = None
-    owner: dict[str, Any] | None = None  # the ipcluster that started it, from the cluster file
-    _adaptive: Adaptive | None = None
     _id_made_up = False
 
     def __init__(self, *, engines: Any = None, controller: Any = None, **kwargs: Any) -> None:
@@ -143,6 +135,7 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
         if "parent" not in kwargs and "config" not in kwargs:
             kwargs["parent"] = self._default_parent()
         self._file_lock = threading.RLock()
+        self._own_sets = set()
         super().__init__(**kwargs)
 
     # ---- defaults -----------------------------------------------------------------------------
@@ -227,150 +220,6 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
         """The first set of engines, or None."""
         return next(iter(self.engines.values()), None)
 
-    # ---- files --------------------------------------------------------------------------------
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content of the cluster file."""
-        info = {name: getattr(self, name) for name in self.traits(to_dict=True)}
-        cls = type(self)
-        own = cls is Cluster
-        info["class"] = clusterfile.CLASS if own else f"{cls.__module__}.{cls.__name__}"
-        content: dict[str, Any] = {"cluster": info}
-        if self.controller and self.controller.state != "after":
-            content["controller"] = {
-                "class": abbreviate("controller", self.controller_launcher_class),
-                "state": self.controller.to_dict(),
-            }
-        content["engines"] = {
-            "class": abbreviate("engine", self.engine_launcher_class),
-            "sets": {
-                name: each.to_dict() for name, each in self.engines.items() if each.state != "after"
-            },
-        }
-        ticks: dict[int, int] = {}
-        for each in self._launchers():
-            if isinstance(each, NativeLauncher):
-                ticks.update(each.start_ticks())
-        content["ipyfleet"] = {"machine": clusterfile.machine(), "start_ticks": ticks}
-        if self.owner:
-            content["ipyfleet"]["ipcluster"] = self.owner
-        return content
-
-    @classmethod
-    def from_dict(cls, d: dict[str, Any], **kwargs: Any) -> Cluster:
-        """Return a cluster that goes on with what the content of a cluster file tells."""
-        specified = waiting.import_cluster_class(d["cluster"].get("class"), cls, Cluster)
-        if specified is not cls:
-            return specified.from_dict(d, **kwargs)
-        kwargs.setdefault("shutdown_atexit", False)
-        self = cls(**kwargs)
-        for name in self.traits(to_dict=True):
-            if name in d["cluster"]:
-                setattr(self, name, d["cluster"][name])
-        ours = d.get("ipyfleet") or {}
-        self.owner = ours.get("ipcluster")
-        ticks = ours.get("start_ticks") or {}
-        controller = d.get("controller") or {}
-        if controller.get("state"):
-            self.controller_launcher_class = controller["class"]
-            self.controller = self._restore("controller", controller["state"], ticks)
-            if self.controller is not None:
-                self.controller.on_stop(self._controller_stopped)
-        engines = d.get("engines") or {}
-        if engines.get("class"):
-            self.engine_launcher_class = engines["class"]
-        for set_id, state in engines.get("sets", {}).items():
-            engine_set = self._restore("engine", state, ticks, engine_set_id=set_id)
-            if engine_set is not None:
-                self.engines[set_id] = engine_set
-                engine_set.on_stop(partial(self._engines_stopped, set_id))
-        if set(self.engines) != set(engines.get("sets", {})) or (
-            bool(controller.get("state")) != bool(self.controller)
-        ):
-            self.update_cluster_file()
-        return self
-
-    def _restore(self, role: str, state: dict[str, Any], ticks: Any, **kwargs: Any) -> Any:
-        cls = getattr(self, f"{role}_launcher_class")
-        if issubclass(cls, NativeLauncher):
-            kwargs["start_ticks"] = ticks
-        try:
-            return cls.from_dict(state, parent=self, **kwargs)
-        except Exception as failure:
-            # Launchers of other packages have a NotRunning of their own.
-            if not isinstance(failure, NotRunning) and type(failure).__name__ != "NotRunning":
-                raise
-            self.log.info("%s of cluster %r does not run: %s", role, self.cluster_id, failure)
-            return None
-
-    @classmethod
-    def from_file(
-        cls,
-        cluster_file: str | os.PathLike[str] | None = None,
-        *,
-        profile: str | None = None,
-        profile_dir: str | None = None,
-        cluster_id: str = "",
-        **kwargs: Any,
-    ) -> Cluster:
-        """Return the cluster that a file tells of, one of ours or of ipyparallel.
-
-        Parameters
-        ----------
-        cluster_file
-            Its path.
-        profile, profile_dir, cluster_id
-            Where to look for it otherwise. Without them it is the cluster that ``ipcluster start``
-            started.
-        **kwargs
-            Traits of the cluster.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file, because no such cluster runs.
-        ValueError
-            If it is not a cluster file.
-        """
-        if cluster_file is None:
-            kwargs["cluster_id"] = cluster_id
-            if profile is not None:
-                kwargs["profile"] = profile
-            if profile_dir is not None:
-                kwargs["profile_dir"] = profile_dir
-            cluster_file = Cluster(**kwargs).cluster_file
-        path = os.fspath(cluster_file)
-        kwargs.setdefault("cluster_file", path)
-        return cls.from_dict(clusterfile.read(path), **kwargs)
-
-    def write_cluster_file(self) -> None:
-        """Write the cluster file."""
-        with self._file_lock:
-            clusterfile.write(self.cluster_file, self.to_dict())
-
-    def remove_cluster_file(self) -> None:
-        """Remove the cluster file."""
-        with self._file_lock:
-            clusterfile.remove(self.cluster_file)
-
-    def _launchers(self) -> list[Any]:
-        return [each for each in (self.controller, *self.engines.values()) if each is not None]
-
-    def _is_running(self, look: bool = False) -> bool:
-        if look:
-            for each in self._launchers():
-                each.poll()
-        return any(each.state != "after" for each in self._launchers())
-
-    def update_cluster_file(self) -> None:
-        """Write the cluster file, or remove it when nothing runs."""
-        if not self.cluster_file:
-            return
-        if self._is_running():
-            self.write_cluster_file()
-        else:
-            self.remove_cluster_file()
-
     # ---- starting -----------------------------------------------------------------------------
 
     async def start_controller(self, **kwargs: Any) -> None:
@@ -404,10 +253,10 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
         waiting.remove_stale_connection_files(controller, self.log)
         self.log.info("Starting Controller with %s", self.controller_launcher_class.__name__)
         try:
-            await _maybe(controller.start())
+            await maybe(controller.start())
         except BaseException:
             with contextlib.suppress(Exception):
-                await _maybe(controller.stop())
+                await maybe(controller.stop())
             raise
         self.controller = controller
         self.update_cluster_file()
@@ -432,9 +281,14 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
         self, n: int | None = None, engine_set_id: str | None = None, **kwargs: Any
     ) -> str:
         """Start a set of engines and return its id; `kwargs` are traits of the launcher."""
+        return await self._start_set(self.engine_launcher_class, n, engine_set_id, **kwargs)
+
+    async def _start_set(
+        self, launcher_class: Any, n: int | None, engine_set_id: str | None, **kwargs: Any
+    ) -> str:
         profiles.make(self.profile_dir)
         set_id = engine_set_id or self._new_engine_set_id()
-        engine_set: Any = self.engine_launcher_class(
+        engine_set: Any = launcher_class(
             work_dir=".",
             parent=self,
             log=self.log,
@@ -444,7 +298,7 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
             **kwargs,
         )
         if self.send_engines_connection_env and self.controller:
-            info = await _maybe(self.controller.get_connection_info())
+            info = await maybe(self.controller.get_connection_info())
             if not issubclass(type(engine_set), NativeLauncher):
                 engine_set.environment["IPP_CONNECTION_INFO"] = json.dumps(info["engine"])
         count = self.n if n is None else n
@@ -454,17 +308,18 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
         self.log.info(
             "Starting %d Engines with %s",
             count,
-            getattr(self.engine_launcher_class, "__name__", ""),
+            getattr(launcher_class, "__name__", ""),
         )
         if self.shutdown_atexit:
             _running.add(self)
         self.engines[set_id] = engine_set
+        self._own_sets.add(set_id)
         try:
-            await _maybe(engine_set.start(count))
+            await maybe(engine_set.start(count))
         except BaseException:
             self.engines.pop(set_id, None)
             with contextlib.suppress(Exception):
-                await _maybe(engine_set.stop())
+                await maybe(engine_set.stop())
             raise
         self.update_cluster_file()
         engine_set.on_stop(partial(self._engines_stopped, set_id))
@@ -544,7 +399,7 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
 
         if self.controller is None:
             raise RuntimeError("the cluster does not run; start_cluster() starts it")
-        info = await _maybe(self.controller.get_connection_info())
+        info = await maybe(self.controller.get_connection_info())
         return await asyncio.to_thread(
             Client,
             info["client"],
@@ -563,7 +418,7 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
             return
         engine_set = self._set(engine_set_id)
         self.log.info("Stopping engine(s): %s", engine_set_id)
-        await _maybe(engine_set.stop())
+        await maybe(engine_set.stop())
         if not isinstance(engine_set, NativeLauncher):
             engine_set.get_output(remove=True)
         self.engines.pop(engine_set_id, None)
@@ -575,7 +430,7 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
         if controller is not None:
             if controller.running:
                 self.log.info("Stopping controller")
-                await _maybe(controller.stop())
+                await maybe(controller.stop())
             if not isinstance(controller, NativeLauncher):
                 controller.get_output(remove=True)
             await waiting.wait_for_owner(self)
@@ -591,6 +446,7 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
         if self._adaptive is not None:
             await self._adaptive.stop()
             self._adaptive = None
+        self.take_over_others()
         await waiting.gather_all((self.stop_engines(), self.stop_controller()))
         _running.discard(self)
 
@@ -606,93 +462,6 @@ class Cluster(twins.AsyncFirst, LoggingConfigurable):
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError):  # half made
             self._stop_without_loop()
-
-    # ---- single engines and sets --------------------------------------------------------------
-
-    def _set(self, engine_set_id: str) -> Any:
-        try:
-            return self.engines[engine_set_id]
-        except KeyError:
-            known = ", ".join(self.engines) or "none"
-            raise KeyError(f"no engine set {engine_set_id!r}; there are {known}") from None
-
-    async def stop_engine(self, engine_id: int) -> None:
-        """Stop one engine."""
-        engine_set, index = waiting.find_engine(self, engine_id)
-        if index is None:  # its launcher knows only the whole set
-            await self._by_controller("shutdown", targets=[engine_id], block=True)
-        else:
-            await engine_set.stop(index=index)
-        self.update_cluster_file()
-
-    async def restart_engines(self, engine_set_id: str | None = None) -> None:
-        """Stop a set of engines, or all, and start as many again."""
-        if engine_set_id is None:
-            for each in list(self.engines):
-                await self.restart_engines(each)
-            return
-        n = self._set(engine_set_id).n
-        await self.stop_engines(engine_set_id)
-        await self.start_engines(n, engine_set_id)
-
-    async def restart_engine(self, engine_id: int) -> None:
-        """Start one engine anew, under the same id; returns when it is there."""
-        client = await self.connect_client()
-        try:
-            await waiting.restart_engine(client, engine_id, self.engine_timeout)
-        finally:
-            client.close()
-
-    async def _by_controller(self, method: str, *args: Any, **kwargs: Any) -> None:
-        """Call a method of a client: the controller reaches every engine."""
-        client = await self.connect_client()
-        try:
-            await asyncio.to_thread(getattr(client, method), *args, **kwargs)
-        finally:
-            client.close()
-
-    async def signal_engine(self, signum: int, engine_id: int) -> None:
-        """Send a signal to one engine."""
-        engine_set, index = waiting.find_engine(self, engine_id)
-        if index is not None:
-            try:
-                await _maybe(engine_set.signal(signum, index))
-            except NotImplementedError:
-                index = None  # its launcher knows only the whole set
-        if index is None:
-            await self._by_controller("send_signal", signum, targets=[engine_id], block=True)
-
-    async def signal_engines(self, signum: int, engine_set_id: str | None = None) -> None:
-        """Send a signal to a set of engines, or to all."""
-        if engine_set_id is None:
-            for each in list(self.engines):
-                await self.signal_engines(signum, each)
-            return
-        self.log.info("Sending signal %s to engine(s) %s", signum, engine_set_id)
-        engine_set = self._set(engine_set_id)
-        try:
-            await _maybe(engine_set.signal(signum))
-        except NotImplementedError:
-            # A batch system without signals. Ids are known from logs, else all engines get it.
-            ids = engine_set.engine_ids() if isinstance(engine_set, NativeLauncher) else {}
-            targets = list(ids.values()) or None
-            await self._by_controller("send_signal", signum, targets=targets, block=True)
-
-    def adapt(self, minimum: int = 0, maximum: int | None = None, **kwargs: Any) -> Adaptive:
-        """Keep the number of engines between two bounds, as work needs it.
-
-        Parameters
-        ----------
-        minimum, maximum
-            The bounds; no maximum means the number of CPUs.
-        **kwargs
-            See `Adaptive`.
-        """
-        if self._adaptive is not None:
-            self._adaptive.cancel()
-        self._adaptive = Adaptive(self, minimum, maximum, **kwargs)
-        self._adaptive.start()
-        return self._adaptive
 
     # ---- context managers ---------------------------------------------------------------------
 

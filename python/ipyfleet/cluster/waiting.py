@@ -49,7 +49,7 @@ def start_ticks(pid: int) -> int:
 
 def _recorded_pids(content: dict[str, Any]) -> Iterable[int]:
     states = [(content.get("controller") or {}).get("state") or {}]
-    for each in ((content.get("engines") or {}).get("sets") or {}).values():
+    for _, each in clusterfile.sets_of(content).values():
         states += [each, *(each.get("engines") or {}).values()]
     return [state["pid"] for state in states if isinstance(state, dict) and state.get("pid", 0) > 0]
 
@@ -165,7 +165,7 @@ def import_cluster_class(name: str | None, cls: type[Any], ours: type[Any]) -> t
 # ---- engines ------------------------------------------------------------------------------------
 
 
-def find_engine(cluster: Cluster, engine_id: int) -> tuple[Any, int | None]:
+def find_engine(cluster: Any, engine_id: int) -> tuple[Any, int | None]:
     """Return the set and the number in it of an engine; the number is None if nobody knows it."""
     unknown: list[Any] = []
     for engine_set in cluster.engines.values():

@@ -80,6 +80,64 @@ TEST_F(ClusterFileTest, HasExactlyTheKeysOfIpyparallelAndOneMore) {
   EXPECT_EQ(ours["cluster"]["class"], theirs["cluster"]["class"]);
 }
 
+TEST_F(ClusterFileTest, ASetOfAnotherKindStandsUnderOurKeyAndIsRead) {
+  ClusterRecord record = example();
+  record.engine_sets["7"] = {.kind = "slurm",
+                             .state_json = R"({"job_id":"42","n":3})",
+                             .engines = 3,
+                             .processes = {}};
+  ASSERT_TRUE(write_cluster_file(file, record));
+  const json content = json::parse(test::read_text(file));
+  EXPECT_FALSE(content["engines"]["sets"].contains("7")) << "ipyparallel would take it for local";
+  const Result<ClusterRecord> read = read_cluster_file(file);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(*read, record);
+}
+
+TEST_F(ClusterFileTest, ASetIsPutInAndTakenOutAndTheRestStays) {
+  ASSERT_TRUE(write_cluster_file(file, example()));
+  json before = json::parse(test::read_text(file));
+  before["cluster"]["class"] = "site.clusters.Ours";
+  before["other"] = {1, 2};
+  test::write_text(file, before.dump());
+  const LauncherState other{.kind = "mpi",
+                            .state_json = R"({"n":2,"pid":77,"start":7777})",
+                            .engines = 2,
+                            .processes = {{77, 7777}}};
+  ASSERT_TRUE(record_engine_set(file, "8", other));
+  ASSERT_TRUE(record_engine_set(file, "8", other)) << "again, with news";
+  LauncherState same = other;
+  same.kind = "local";
+  ASSERT_TRUE(record_engine_set(file, "9", same));
+  const Result<ClusterRecord> read = read_cluster_file(file);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->engine_sets.size(), 3U);
+  EXPECT_EQ(read->engine_sets.at("8"), other);
+  EXPECT_EQ(read->engine_sets.at("9"), same);
+  ASSERT_TRUE(record_engine_set(file, "8", {}));
+  ASSERT_TRUE(record_engine_set(file, "9", {}));
+  EXPECT_EQ(json::parse(test::read_text(file)), before);
+}
+
+TEST_F(ClusterFileTest, ASetIsNotRecordedWithoutAFile) {
+  const Result<void> recorded = record_engine_set(file, "8", {});
+  ASSERT_FALSE(recorded);
+  EXPECT_EQ(recorded.error().code, ErrorCode::not_found);
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
+TEST_F(ClusterFileTest, OneAtATimeHoldsTheLockAndNobodyWaitsForEver) {
+  const Duration at_once{0};
+  {
+    const ClusterFileLock lock(file);
+    EXPECT_TRUE(lock.held());
+    EXPECT_FALSE(ClusterFileLock(file, at_once).held());
+  }
+  EXPECT_TRUE(ClusterFileLock(file, at_once).held());
+  EXPECT_FALSE(ClusterFileLock(dir.path() / "missing" / "file", at_once).held());
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
 TEST_F(ClusterFileTest, FileOfIpyparallelIsRead) {
   const Result<ClusterRecord> read = read_cluster_file(from_ipyparallel);
   ASSERT_TRUE(read);
