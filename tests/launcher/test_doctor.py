@@ -73,6 +73,10 @@ def test_without_a_cluster(tmp_path: Path) -> None:
 
 
 def test_healthy_cluster(real: RealSandbox) -> None:
+    real.start("-n", "2", "--cluster-id=x")
+    other = {check["check"]: check["detail"] for check in examine(real, status=0)}
+    assert "--cluster-id=x" in other["cluster"], "another one may be meant"
+    assert real.run("stop", "x").returncode == 0
     real.start("-n", "2")
     done = real.run("doctor")
     assert done.returncode == 0, done.stdout

@@ -34,7 +34,12 @@ class Screen:
         self.resize(rows, 100)
         self.before = termios.tcgetattr(self.slave)
         self.process = self.running = subprocess.Popen(
-            argv, env=env, stdin=self.slave, stdout=self.slave, stderr=subprocess.PIPE, text=True
+            argv,
+            env=env | {"TERM": "xterm"},
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.raw = b""
 
@@ -118,6 +123,21 @@ def test_one_table_when_the_output_is_no_terminal(cluster: RealSandbox) -> None:
         assert [row[0] for row in rows[-2:]] == ["0", "1"]
         assert sum(int(row[3]) for row in rows[-2:]) == 3, "finished calls"
         assert all("MiB" in row and re.search(r":\d+$", row[-1]) for row in rows[-2:]), rows
+
+
+def test_one_table_on_a_terminal_without_a_cursor(cluster: RealSandbox) -> None:
+    master, slave = pty.openpty()
+    done = subprocess.run(
+        cluster.argv("top"),
+        env=cluster.env | {"TERM": "dumb"},
+        stdout=slave,
+        timeout=30,
+        check=True,
+    )
+    assert b"\x1b" not in os.read(master, 65536)
+    assert done.returncode == 0
+    os.close(master)
+    os.close(slave)
 
 
 def test_json_has_rates_from_the_second_look_on(cluster: RealSandbox) -> None:

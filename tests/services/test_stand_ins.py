@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -41,6 +42,10 @@ def test_lsf_start_interrupt_stop(fakes: Site) -> None:
     site.timed("start", "--daemonize", "-n", "2", "--engines=LSF", "--controller=lsf", settings)
     script = (Path(site.env["FAKE_SITE"]) / "script.2").read_text()
     assert "#BSUB -q long\n#BSUB -W 0:20\n" in script
+    examined = site.run("doctor")
+    assert examined.returncode == 0, examined.stdout
+    for line in ("ok    launcher lsf +bjobs is", "ok    jobs +what the cluster file names"):
+        assert re.search(f"^{line}", examined.stdout, re.MULTILINE), examined.stdout
     with site.client() as rc:
         site.interrupt(rc, by_launcher=True)
     site.timed("stop")

@@ -28,6 +28,10 @@ void check_record(const Facts& facts, Findings& out) {
     finding.detail = facts.cluster.client_file
                          ? "not started by ipcluster: there is a connection file only"
                          : "none runs for this profile; only this host was examined";
+    if (!record.other_ids.empty()) {
+      finding.detail += "; others are there: --cluster-id=" + record.other_ids.front() +
+                        (record.other_ids.size() > 1 ? ", ... (ipcluster list)" : "");
+    }
   } else if (record.elsewhere) {
     finding.detail = "started on " + record.machine + ": its processes cannot be seen from here";
   } else if (record.controller_recorded && !record.controller_alive) {
@@ -47,6 +51,22 @@ void check_record(const Facts& facts, Findings& out) {
   } else {
     finding.detail += " and " + std::to_string(record.engine_processes) + " engine processes (" +
                       record.engines_kind + ")";
+  }
+  out.push_back(std::move(finding));
+}
+
+void check_jobs(const Facts& facts, Findings& out) {
+  const RecordFacts& record = facts.cluster.record;
+  if (!record.jobs_asked) {
+    return;
+  }
+  Finding finding{.what = "jobs", .detail = "what the cluster file names is queued or runs"};
+  if (record.jobs_gone) {
+    finding = {
+        .verdict = Verdict::fail,
+        .what = "jobs",
+        .detail = "the batch system or host knows nothing any more of what was started there",
+        .fix = "its logs (log/) say why it ended; then ipcluster stop"};
   }
   out.push_back(std::move(finding));
 }
@@ -194,6 +214,11 @@ void check_ports_of(const Facts& facts, const std::string& side, bool curve, Fin
 
 void check_ports(const Facts& facts, Findings& out) {
   const ClusterFacts& cluster = facts.cluster;
+  if (cluster.client_file && !cluster.client_file->ssh_server.empty()) {
+    out.push_back({.what = "client ports",
+                   .detail = "go through ssh (" + cluster.client_file->ssh_server +
+                             "); the hub's answer shows whether that works"});
+  }
   check_ports_of(facts, "client", cluster.client_file && cluster.client_file->curve, out);
   check_ports_of(facts, "engine", cluster.engine_file && cluster.engine_file->curve, out);
 }
@@ -307,8 +332,9 @@ void check_hearts(const Facts& facts, Findings& out) {
   }
 }
 
-constexpr std::array<Check, 8> all{check_record,   check_processes, check_files,   check_ports,
-                                   check_location, check_hub,       check_figures, check_hearts};
+constexpr std::array<Check, 9> all{check_record, check_jobs,    check_processes,
+                                   check_files,  check_ports,   check_location,
+                                   check_hub,    check_figures, check_hearts};
 
 }  // namespace
 

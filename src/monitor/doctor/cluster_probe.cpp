@@ -153,7 +153,7 @@ void ask_cluster(const ProfilePaths& paths, Duration timeout, ClusterFacts& out)
 }  // namespace
 
 ClusterFacts probe_cluster(const ProfilePaths& paths, Duration timeout) {
-  ClusterFacts out{.record = probe_record(paths),
+  ClusterFacts out{.record = probe_record(paths, timeout),
                    .client_file = probe_connection_file(paths, true),
                    .engine_file = probe_connection_file(paths, false),
                    .keys_agree = keys_agree(paths)};

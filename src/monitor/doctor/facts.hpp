@@ -93,6 +93,9 @@ struct RecordFacts {
   std::size_t engine_processes{};
   std::size_t engine_processes_alive{};
   std::vector<ProcessFacts> processes{};
+  bool jobs_asked{};  ///< parts of it are jobs, or processes over ssh, and their system was asked
+  bool jobs_gone{};   ///< and knows of none
+  std::vector<std::string> other_ids{};  ///< of clusters in the same profile
 };
 
 /// A connection file, without its key.

@@ -7,12 +7,16 @@
 #include <iterator>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "client/connection.hpp"
 #include "core/text.hpp"
 #include "launcher/cluster_status.hpp"
 #include "launcher/connection_files.hpp"
+#include "launcher/remote_parts.hpp"
 #include "monitor/doctor/host_probe.hpp"
 #include "net/address.hpp"
 #include "protocol/connection_file.hpp"
@@ -89,10 +93,37 @@ void add_processes(const ClusterStatus& status, RecordFacts& out) {
   }
 }
 
+std::vector<std::string> other_clusters(const ProfilePaths& paths) {
+  constexpr std::string_view prefix = "cluster-";
+  constexpr std::string_view suffix = ".json";
+  std::vector<std::string> out;
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.security(), failure)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(prefix) && name.ends_with(suffix)) {
+      std::string id = name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
+      if (id != paths.cluster_id) {
+        out.push_back(std::move(id));
+      }
+    }
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+/// A generic batch system cannot be asked.
+void ask_about_jobs(const KnownCluster& known, Duration limit, RecordFacts& out) {
+  constexpr const char* mute = "batch";
+  const ClusterStatus& status = known.status;
+  out.jobs_asked = (status.remote_controller && known.record.controller.kind != mute) ||
+                   (status.remote_engines > 0 && known.record.engines_kind != mute);
+  out.jobs_gone = out.jobs_asked && !RemoteParts(known.record).run(limit);
+}
+
 }  // namespace
 
-RecordFacts probe_record(const ProfilePaths& paths) {
-  RecordFacts out{.path = paths.cluster_file().string()};
+RecordFacts probe_record(const ProfilePaths& paths, Duration limit) {
+  RecordFacts out{.path = paths.cluster_file().string(), .other_ids = other_clusters(paths)};
   const Result<KnownCluster> known = find_cluster(paths);
   if (!known) {
     out.exists = known.error().code != ErrorCode::not_found;
@@ -118,6 +149,7 @@ RecordFacts probe_record(const ProfilePaths& paths) {
   out.engine_processes_alive = out.elsewhere ? out.engine_processes : status.engines.size();
   add_processes(status, out);
   add_stopped(record, out);
+  ask_about_jobs(*known, limit, out);
   return out;
 }
 

@@ -2,13 +2,15 @@
 
 #include <optional>
 
+#include "core/clock.hpp"
 #include "core/profile.hpp"
 #include "monitor/doctor/facts.hpp"
 
 namespace ipf::doctor {
 
-/// Reads the cluster file and looks for the processes it names.
-RecordFacts probe_record(const ProfilePaths& paths);
+/// Reads the cluster file and looks for the processes it names; asks the batch system or the other
+/// hosts about the rest, `limit` at most.
+RecordFacts probe_record(const ProfilePaths& paths, Duration limit);
 
 /// A client or an engine connection file. Nothing when there is none.
 std::optional<ConnectionFileFacts> probe_connection_file(const ProfilePaths& paths, bool client);

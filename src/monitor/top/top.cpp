@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -31,6 +33,12 @@ Duration seconds(double count) {
 
 std::string seconds_text(Duration duration) {
   return std::to_string(std::chrono::round<std::chrono::seconds>(duration).count()) + " s";
+}
+
+/// Whether the output is a terminal that can move its cursor.
+bool is_screen() {
+  const char* const kind = std::getenv("TERM");  // NOLINT(concurrency-mt-unsafe): one thread yet
+  return isatty(STDOUT_FILENO) == 1 && kind != nullptr && std::string_view(kind) != "dumb";
 }
 
 /// One run: looks, shows, and decides when to end.
@@ -72,7 +80,7 @@ Top::Top(const TopCommand& command, const ProfilePaths& paths, std::ostream& out
       title_("ipcluster top: " + paths.dir.string() +
              (paths.cluster_id.empty() ? "" : ", cluster " + paths.cluster_id)),
       client_file_(paths.client_file()),
-      endless_(!command.once && (command.json || isatty(STDOUT_FILENO) == 1)) {
+      endless_(!command.once && (command.json || is_screen())) {
   if (endless_ && !command.json) {
     terminal_ = std::make_unique<Terminal>(STDIN_FILENO, STDOUT_FILENO);
   }

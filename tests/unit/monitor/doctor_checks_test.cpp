@@ -176,6 +176,14 @@ TEST(DoctorChecks, AControllerOnLoopbackIsOutOfReachForOtherHosts) {
   EXPECT_EQ(trouble(facts), Troubles{"FAIL engines"});
 }
 
+TEST(DoctorChecks, JobsThatTheBatchSystemHasForgotten) {
+  Facts facts = healthy();
+  facts.cluster.record.jobs_asked = true;
+  EXPECT_EQ(trouble(facts), Troubles{});
+  facts.cluster.record.jobs_gone = true;
+  EXPECT_EQ(trouble(facts), Troubles{"FAIL jobs"});
+}
+
 TEST(DoctorChecks, FiguresOfTheHub) {
   Facts facts = healthy();
   facts.cluster.hub->bad_signatures = 1;
