@@ -108,7 +108,8 @@ Finding judge_file(const ConnectionFileFacts& facts, const std::string& what) {
     judge(Verdict::fail, file.problem, "run as the user who started the controller");
   } else if ((file.mode & others) != 0) {
     judge(Verdict::fail, "other users may read or change it (" + mode.str() + ") and so its key",
-          "chmod 600 " + file.path + "; then restart the cluster, which makes a new key");
+          "chmod 600 " + file.path +
+              "; then restart the cluster or give it new keys (guide: security)");
   } else if (!file.mine) {
     judge(Verdict::warn, "belongs to another user, who can read what you send",
           "use a cluster of your own, or be sure that it is meant so");
