@@ -23,6 +23,10 @@ REFERENCE_VERSION = "9.2.0"
 # Where each module looks for its names: modules of this package, the first that has one counts.
 _SOURCES: dict[str, tuple[str, ...]] = {
     "": ("",),
+    "apps": (),
+    "apps.ipclusterapp": ("profileapps",),
+    "apps.ipcontrollerapp": ("profileapps",),
+    "apps.ipengineapp": ("profileapps",),
     "client": (),
     "client.asyncresult": ("asyncresult", "mapresult", "hubresult"),
     "client.client": ("client", "metadata", "executor"),
@@ -43,7 +47,7 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "serialize.serialize": ("serialize",),
     "util": ("util", "canning"),
 }
-_PACKAGES = frozenset(("", "client", "cluster", "controller", "engine", "serialize"))
+_PACKAGES = frozenset(("", "apps", "client", "cluster", "controller", "engine", "serialize"))
 
 
 class _AliasModule(ModuleType):

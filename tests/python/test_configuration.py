@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -304,6 +305,40 @@ def test_files_that_ipython_makes_are_read(tmp_path: Path) -> None:
     for program in PROGRAMS:
         shown = run(program, "--show-config", profile=profile).stdout
         assert shown == f"# {profile}/{program}_config.py\n", "everything in it is a comment"
+
+
+def test_a_profile_is_made_without_ipyparallel(tmp_path: Path) -> None:
+    (tmp_path / "ipyparallel.py").write_text("raise ImportError('not here')\n")
+    environment = os.environ | {"IPYTHONDIR": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+
+    def create(*options: str) -> None:
+        made = subprocess.run(
+            [sys.executable, "-m", "ipyfleet.profile", "create", *options, "x"],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            env=environment,
+        )
+        assert made.returncode == 0, made.stderr
+
+    create()
+    profile = tmp_path / "profile_x"
+    assert (profile / "ipython_config.py").exists()
+    for program in PROGRAMS:
+        file = profile / f"{program}_config.py"
+        shown = run(program, "--show-config", profile=profile).stdout
+        assert shown == f"# {file}\n", "everything in it is a comment"
+        # Each trait that it names can be set.
+        text = re.sub(r"^# (c\.\w+\.\w+) = \.\.\.$", r"\1", file.read_text(), flags=re.MULTILINE)
+        assert len(re.findall(r"^c\.\w+\.\w+$", text, re.MULTILINE)) > 10
+        compile(text, str(file), "exec")
+    own = profile / "ipengine_config.py"
+    own.write_text("c.IPEngine.timeout = 7\n")
+    create()
+    assert own.read_text() == "c.IPEngine.timeout = 7\n"
+    create("--reset")
+    assert own.read_text().startswith("# Configuration of ipengine")
 
 
 def test_nothing_is_read_from_the_current_directory(tmp_path: Path) -> None:

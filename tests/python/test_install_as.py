@@ -136,7 +136,7 @@ except AttributeError as failure:
 else:
     raise AssertionError
 try:
-    import ipyparallel.apps
+    import ipyparallel.nbextension
 except ModuleNotFoundError as failure:
     assert "ipyfleet stands for ipyparallel" in str(failure)
 else:
