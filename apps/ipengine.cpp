@@ -6,8 +6,11 @@
 #include <vector>
 
 #include "apps/configuration.hpp"
+#include "apps/engine_tunnel.hpp"
+#include "apps/options.hpp"
 #include "engine/engine.hpp"
 #include "engine/engine_options.hpp"
+#include "net/log_spdlog.hpp"
 #ifdef IPF_EMBEDS_PYTHON
 #include "engine/python_runtime.hpp"
 #endif
@@ -63,6 +66,15 @@ int main(int argc, char** argv) {
 #else
   const ipf::engine::PythonRuntime* const embedded = nullptr;
 #endif
-  return ipf::engine::run_engine(std::get<ipf::engine::EngineOptions>(std::move(parsed)), start,
-                                 embedded);
+  auto& options = std::get<ipf::engine::EngineOptions>(parsed);
+  if (!options.ssh_server.empty() || !options.ssh_key.empty()) {
+    const auto log = ipf::make_log({.name = "IPEngine"});
+    auto tunnel = ipf::split_tunnel(options, **log);
+    if (!tunnel) {
+      return ipf::complain("ipengine", tunnel.error());
+    }
+    options.tunnel = std::move(*tunnel);
+    start.environment.push_back("IPF_SSH_TUNNEL=" + options.tunnel);
+  }
+  return ipf::engine::run_engine(options, start, embedded);
 }

@@ -36,8 +36,7 @@ void choose_tunnel(const ConnectOptions& options, FoundConnection& found) {
   if (found.ssh_server.empty() && !(options.ssh_key.empty() && options.ssh_password.empty())) {
     found.ssh_server = reached;  // as ipyparallel does it: the controller's host is the server
   }
-  const bool any = info.interface == "tcp://*" || info.interface == "tcp://0.0.0.0";
-  found.ssh_host = !any ? reached : info.location.empty() ? "127.0.0.1" : info.location;
+  found.ssh_host = host_for_ssh(info.interface, info.location);
 }
 
 std::string variable(const char* name) {

@@ -139,6 +139,10 @@ Result<ConnectionInfo> ConnectionSource::with_overrides(ConnectionInfo info) con
   if (const auto signer = Signer::create(info.key, info.signature_scheme); !signer) {
     return unexpected(signer.error());
   }
+  if (!options_.tunnel.empty() || !options_.ssh_server.empty() || !options_.ssh_key.empty()) {
+    info.interface = options_.tunnel.empty() ? info.interface : options_.tunnel;
+    return info;  // what can be reached from here does not matter
+  }
   auto interface = reachable_interface(info.interface, info.location);
   if (!interface) {
     return unexpected(interface.error());

@@ -63,6 +63,10 @@ void add_connection_options(CLI::App& app, Raw& raw) {
                "Be a Jupyter kernel without a controller; --file is then the kernel's file");
   app.add_option("--url", options.registration_url,
                  "Registration address, e.g. tcp://10.0.0.1:10101");
+  app.add_option("--ssh", options.ssh_server,
+                 "ssh server [user@]host[:port] by way of which the controller is reached");
+  app.add_option("--sshkey", options.ssh_key,
+                 "Private key for it; without --ssh, the server is the controller's host");
   app.add_option("--location", options.location, "Host name or address of the controller");
   app.add_option("--controller-ip", options.controller_ip,
                  "Address of the controller, instead of the file's");
@@ -208,6 +212,8 @@ bool apply_engine_trait(const Trait& trait, Raw& raw, std::vector<std::string>& 
       {"IPEngine.startup_script", "--startup-script"},
       {"IPEngine.timeout", "--timeout"},
       {"IPEngine.location", "--location"},
+      {"IPEngine.sshserver", "--ssh"},
+      {"IPEngine.sshkey", "--sshkey"},
       {"IPEngine.max_heartbeat_misses", "--max-heartbeat-misses"},
       {"IPEngine.wait_for_url_file", "--wait-for-file"},
       {"IPEngine.url_file", "--file"},
@@ -334,6 +340,7 @@ std::variant<EngineOptions, EndNow> finish_options(Raw& raw) {
   const auto environment_key = take_secret("IPP_SESSION_KEY");
   options.curve_keys = {.public_key = take_secret("IPP_CURVE_PUBLICKEY").value_or(""),
                         .secret_key = take_secret("IPP_CURVE_SECRETKEY").value_or("")};
+  options.tunnel = take_secret("IPF_SSH_TUNNEL").value_or("");
   options.curve_server_key = take_secret("IPP_CURVE_SERVERKEY").value_or("");
   if (raw.key_given) {
     options.key = raw.key;

@@ -25,6 +25,9 @@ struct EngineOptions {
   std::string connection_file{};   ///< --file; a bare name lies in the profile's security directory
   bool kernel{};                   ///< --kernel: no controller, frontends connect to this process
   std::string registration_url{};  ///< --url, e.g. tcp://10.0.0.1:10101
+  std::string ssh_server{};        ///< --ssh: to the controller by way of this `[user@]host[:port]`
+  std::string ssh_key{};           ///< --sshkey: file of a private key
+  std::string tunnel{};  ///< $IPF_SSH_TUNNEL: the interface of the tunnel that was opened for it
   std::string location{};
   std::string controller_ip{};
   int controller_port{};

@@ -97,4 +97,14 @@ std::string endpoint_url(std::string_view interface, int port) {
          std::to_string(port);
 }
 
+std::string host_for_ssh(std::string_view interface, std::string_view location) {
+  constexpr std::string_view tcp = "tcp://";
+  const std::string_view host =
+      interface.starts_with(tcp) ? interface.substr(tcp.size()) : interface;
+  if (host != "*" && host != "0.0.0.0") {
+    return std::string(host);
+  }
+  return location.empty() ? "127.0.0.1" : std::string(location);
+}
+
 }  // namespace ipf

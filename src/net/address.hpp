@@ -12,6 +12,10 @@ namespace ipf {
 /// location is this machine, else the address that the location resolves to.
 Result<std::string> reachable_interface(std::string_view interface, std::string_view location);
 
+/// The controller's host as an ssh server sees it: the address of the file, or the location where
+/// that is a wildcard.
+std::string host_for_ssh(std::string_view interface, std::string_view location);
+
 /// True when the name or address is this machine's; false when it cannot be resolved.
 bool is_this_machine(std::string_view host);
 

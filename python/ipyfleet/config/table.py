@@ -79,7 +79,6 @@ _ALWAYS_MADE = "profile directories are made when they are needed"
 _IPYTHON = "of the interactive IPython program; no program here has it"
 _REPLAY = "replayed messages are told by --replay-window and a table that cannot forget too early"
 _COPY = "buffers are never copied"
-_NO_TUNNELS = "engines open no tunnels; forward the controller's ports (ssh -L)"
 _DEBUGGING = "for debugging ipyparallel itself"
 _TESTED = "not used by the programs"
 
@@ -257,8 +256,8 @@ MEANINGS: dict[str, Meaning] = {
     "IPEngine.out_stream_factory": Nothing("the engine catches its output itself"),
     "IPEngine.paramiko": Nothing("tunnels are made by OpenSSH"),
     "IPEngine.registration_url": Option("--url"),
-    "IPEngine.sshkey": Only(("",), _NO_TUNNELS),
-    "IPEngine.sshserver": Only(("",), _NO_TUNNELS),
+    "IPEngine.sshkey": Option("--sshkey"),
+    "IPEngine.sshserver": Option("--ssh"),
     "IPEngine.startup_command": Option("--startup-command"),
     "IPEngine.startup_script": Option("--startup-script"),
     "IPEngine.timeout": Option("--timeout"),
