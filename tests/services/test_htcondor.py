@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -164,12 +165,47 @@ def test_start_interrupt_stop(on_condor: CondorSite) -> None:
     site.assert_nothing_left()
 
 
-def test_one_engine_is_removed_and_the_others_go_on(on_condor: CondorSite) -> None:
+CONTROL = """\
+import os
+import sys
+import time
+
+import ipyfleet as ipp
+
+cluster = ipp.Cluster.from_file(profile_dir=sys.argv[1])
+with cluster.connect_client_sync() as rc:
+    before = rc[:].apply_sync(os.getpid)
+    begin = time.monotonic()
+    cluster.restart_engine_sync(1)
+    print(f"{time.monotonic() - begin:.2f} s to restart an engine", file=sys.stderr)
+    after = rc[:].apply_sync(os.getpid)
+    print(rc.ids, [a == b for a, b in zip(before, after)])
+    sleeping = [rc[i].apply_async(time.sleep, 60) for i in rc.ids]
+    while sum(each["queue"] for each in map(rc.queue_status, rc.ids)) < 2:
+        time.sleep(0.01)
+    cluster.signal_engine_sync(2, 0)
+    print(type(sleeping[0].exception(20)).__name__, sleeping[1].done())
+    cluster.signal_engines_sync(2)
+    print(sleeping[1].exception(20).ename)
+"""
+
+
+def test_single_engines_are_restarted_signalled_and_removed(
+    on_condor: CondorSite,
+) -> None:
     site = on_condor
     site.timed("start", "--daemonize", "-n", "2", "--engines=htcondor")
+    done = run_as(
+        site.pool.user, site.root, site.env, sys.executable, "-c", CONTROL, str(site.profile)
+    )
+    print(done.stderr)
+    assert done.stdout.splitlines() == [
+        "[0, 1] [True, False]",
+        "RemoteError False",
+        "KeyboardInterrupt",
+    ], done.stderr
     with site.client() as rc:
-        launcher = site.engines()
-        launcher.stop(index=0)
+        site.engines().stop(index=0)
         wait_until(lambda: len(rc.ids) == 1, "one engine is gone", timeout=30)
         assert rc[:].apply_sync(abs, -7) == [7]
     site.timed("stop")
