@@ -205,7 +205,8 @@ def test_single_engines_are_restarted_signalled_and_removed(
         "KeyboardInterrupt",
     ], done.stderr
     with site.client() as rc:
-        site.engines().stop(index=0)
+        launcher = site.engines()  # its command runs while it lives
+        launcher.stop(index=0)
         wait_until(lambda: len(rc.ids) == 1, "one engine is gone", timeout=30)
         assert rc[:].apply_sync(abs, -7) == [7]
     site.timed("stop")
