@@ -13,6 +13,8 @@ from .polling import wait_until
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 PASSPHRASE = "correct horse"
+# A user whom only a server made with ``passwords=True`` knows.
+PASSWORD_USER, PASSWORD = "ipf-tester", "battery staple"
 
 
 class Sshd:
@@ -24,10 +26,14 @@ class Sshd:
         ``user@host:port``, for programs.
     key, locked_key, strange_key
         Private keys: accepted; accepted, with `PASSPHRASE`; not accepted.
+
+    With ``passwords`` also `PASSWORD_USER` may log in, by `PASSWORD`. The user is in the server's
+    own copies of the system's user files, so root is needed, and nothing is left behind.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, passwords: bool = False) -> None:
         self.directory = directory
+        self.passwords = passwords
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -70,12 +76,16 @@ class Sshd:
         config.write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nPidFile none\n"
             f"AuthorizedKeysFile {self.directory}/authorized_keys\nStrictModes no\nUsePAM no\n"
-            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100\n"
+            f"PasswordAuthentication {'yes' if self.passwords else 'no'}\n"
+            "KbdInteractiveAuthentication no\nMaxStartups 100\n"
             "PermitRootLogin prohibit-password\n"
         )
         self._log = (self.directory / "log").open("wb")
+        command = [SSHD or "sshd", "-D", "-e", "-f", str(config)]
+        if self.passwords:
+            command = self._with_user(command)
         self._process = subprocess.Popen(
-            [SSHD or "sshd", "-D", "-e", "-f", config],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -88,6 +98,26 @@ class Sshd:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
         wait_until(listening, "sshd listens", 10)
+
+    def _with_user(self, command: list[str]) -> list[str]:
+        """The command in a mount namespace where the user files have one user more."""
+        hashing = ["openssl", "passwd", "-6", "-stdin"]
+        hashed = subprocess.run(
+            hashing, input=PASSWORD, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        number = 64_321
+        more = {
+            "passwd": f"{PASSWORD_USER}:x:{number}:{number}::/nonexistent:/bin/false\n",
+            "shadow": f"{PASSWORD_USER}:{hashed}:19000:0:99999:7:::\n",
+        }
+        mounts = []
+        for name, line in more.items():
+            copy = self.directory / name
+            copy.touch(mode=0o600 if name == "shadow" else 0o644)
+            copy.write_text(Path("/etc", name).read_text() + line)
+            mounts.append(f'mount --bind "{copy}" /etc/{name}')
+        script = " && ".join([*mounts, 'exec "$@"'])
+        return ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", *command]
 
     def text(self) -> str:
         """What the server has logged."""

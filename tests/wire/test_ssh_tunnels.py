@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 import ipyfleet
 import pytest
 
+from .conftest import StackFactory
 from .pairings import A, C, Pairing
 from .polling import wait_until
-from .sshd import PASSPHRASE, SSHD, Sshd
+from .sshd import PASSPHRASE, PASSWORD, PASSWORD_USER, SSHD, Sshd
 from .stack import Stack
 
 pytestmark = [
@@ -25,8 +27,10 @@ pytestmark = [
 
 
 @pytest.fixture
-def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    server = Sshd(tmp_path / "sshd")
+def sshd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Sshd]:
+    server = Sshd(tmp_path / "sshd", passwords=getattr(request, "param", False))
     temporary = tmp_path / "t"
     temporary.mkdir()
     monkeypatch.setenv("PATH", f"{server.directory}/bin:{os.environ['PATH']}")
@@ -38,6 +42,15 @@ def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
         assert list(temporary.iterdir()) == []
     finally:
         server.stop()
+
+
+def can_mount() -> bool:
+    """Whether this process may have mounts of its own."""
+    trial = ["unshare", "--mount", "--propagation=private", "true"]
+    return (
+        shutil.which("unshare") is not None
+        and subprocess.run(trial, capture_output=True).returncode == 0
+    )
 
 
 def tunnels(temporary: Path) -> list[int]:
@@ -71,6 +84,18 @@ def test_a_client_works_through_one_ssh(stack: Stack, pairing: Pairing, sshd: Ss
         done = rc[0].execute("print('hello')", silent=False)
         done.wait_for_output(20)
         assert done.stdout == "hello\n"
+
+
+@pytest.mark.pairings(C, why="once is enough")
+def test_an_encrypted_controller_behind_ssh(make_stack: StackFactory, sshd: Sshd) -> None:
+    stack = make_stack()
+    stack.start_controller("--enable-curve")
+    stack.start_engines(1)
+    file = stack.connection_file("client")
+    with ipyfleet.Client(file, sshserver=sshd.server, sshkey=str(sshd.key)) as rc:
+        wait_until(lambda: rc.ids == [0], "the engine")
+        assert rc[0].apply_sync(len, b"x" * 300_000) == 300_000
+        assert rc.load_balanced_view().map_sync(abs, [-1, -2]) == [1, 2]
 
 
 def test_a_lost_ssh_is_started_again(stack: Stack, pairing: Pairing, sshd: Sshd) -> None:
@@ -142,3 +167,35 @@ def test_keys_and_passwords(stack: Stack, pairing: Pairing, sshd: Sshd) -> None:
         ipyfleet.Client(file, sshserver="127.0.0.1:1")
     with pytest.raises(ValueError, match="cannot be an ssh server"):
         ipyfleet.Client(file, sshserver="-oProxyCommand=true")
+
+
+@pytest.mark.pairings(C, why="once is enough")
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not can_mount(), reason="a user for one server needs root and mounts"
+)
+@pytest.mark.parametrize("sshd", [True], indirect=True, ids=["passwords"])
+def test_logins_by_password(
+    stack: Stack, pairing: Pairing, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = stack.connection_file("client")
+    temporary = Path(os.environ["TMPDIR"])
+    server = f"{PASSWORD_USER}@127.0.0.1:{sshd.port}"
+    with ipyfleet.Client(file, sshserver=server, password=PASSWORD) as rc:
+        assert rc[0].apply_sync(len, "ab") == 2
+        wait_until(lambda: not list(temporary.glob("*/secret")), "the password is gone", 5)
+        (ssh,) = tunnels(temporary)
+        for what in ("cmdline", "environ"):
+            assert PASSWORD.encode() not in Path(f"/proc/{ssh}/{what}").read_bytes()
+        # Started again, ssh is told the password once more.
+        os.kill(ssh, signal.SIGKILL)
+        assert rc[0].apply_async(len, "abc").get(30) == 3
+    for password in ("wrong", None):
+        with pytest.raises(PermissionError, match="Permission denied"):
+            ipyfleet.Client(file, sshserver=server, password=password)
+    # At a terminal it asks, once, after it has seen that a password is wanted.
+    asked: list[str] = []
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or PASSWORD)
+    with ipyfleet.Client(file, sshserver=server) as rc:
+        assert rc[0].apply_sync(len, "ab") == 2
+    assert asked == [f"SSH password for {server}: "]

@@ -82,10 +82,8 @@ TEST_F(ClusterFileTest, HasExactlyTheKeysOfIpyparallelAndOneMore) {
 
 TEST_F(ClusterFileTest, ASetOfAnotherKindStandsUnderOurKeyAndIsRead) {
   ClusterRecord record = example();
-  record.engine_sets["7"] = {.kind = "slurm",
-                             .state_json = R"({"job_id":"42","n":3})",
-                             .engines = 3,
-                             .processes = {}};
+  record.engine_sets["7"] = {
+      .kind = "slurm", .state_json = R"({"job_id":"42","n":3})", .engines = 3, .processes = {}};
   ASSERT_TRUE(write_cluster_file(file, record));
   const json content = json::parse(test::read_text(file));
   EXPECT_FALSE(content["engines"]["sets"].contains("7")) << "ipyparallel would take it for local";
