@@ -47,6 +47,9 @@ def test_bash() -> None:
     assert completed_in_bash("ipcluster st") == ["start", "stop"]
     assert {"--engines", "--engine-timeout"} <= {*completed_in_bash("ipcluster start --eng")}
     assert completed_in_bash("ipcluster stop --si") == ["--signal"]
+    assert completed_in_bash("ipcluster do") == ["doctor"]
+    assert completed_in_bash("ipcluster doctor --tim") == ["--timeout"]
+    assert completed_in_bash("ipcluster top --int") == ["--interval"]
     assert completed_in_bash("ipcluster completion z") == ["zsh"]
     assert completed_in_bash("ipcontroller --sch") == ["--scheme"]
     assert completed_in_bash("ipengine --startup-s") == ["--startup-script"]

@@ -188,14 +188,19 @@ def test_frozen_processes_are_named(real: RealSandbox) -> None:
     real.run("stop")
 
 
-def test_missing_engines_are_counted(real: RealSandbox) -> None:
+def test_missing_engines_are_counted_and_their_logs_shown(real: RealSandbox) -> None:
     real.start("-n", "2", "--restart=never")
-    os.kill(real.engine_pids()[0], signal.SIGKILL)
-    found = wait_until(
-        lambda: failed(json.loads(real.run("doctor", "--json").stdout)["checks"]).get("engines"),
-        "one is missing",
-    )
-    assert found.startswith("1 registered of 2")
+    os.kill(real.engine_pids()[0], signal.SIGTERM)
+
+    def missing() -> list[Check]:
+        checks: list[Check] = json.loads(real.run("doctor", "--json").stdout)["checks"]
+        return checks if "engines" in failed(checks) else []
+
+    checks = wait_until(missing, "one is missing")
+    assert failed(checks)["engines"].startswith("1 registered of 2")
+    (log,) = [check for check in checks if check["check"] == "engine log"]
+    assert "terminated by a signal" in log["detail"]
+    assert log["fix"].endswith("-0.log")
     real.run("stop")
 
 

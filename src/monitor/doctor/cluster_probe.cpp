@@ -145,6 +145,9 @@ void ask_cluster(const ProfilePaths& paths, Duration timeout, ClusterFacts& out)
       return;
     }
     probe_engines(client, queues, out.client_file->location, timeout, out);
+    if (static_cast<int>(out.engines.size()) < out.record.engines_wanted) {
+      out.missing_logs = probe_missing_logs(paths, out.engines);
+    }
   } catch (const ClientError& error) {
     hub.problem = error.what();
   }

@@ -40,6 +40,12 @@ void check_count(const Facts& facts, Findings& out) {
     finding.fix = "ipcluster engines -n 4";
   }
   out.push_back(std::move(finding));
+  for (const LogFacts& log : cluster.missing_logs) {
+    out.push_back({.verdict = Verdict::warn,
+                   .what = "engine log",
+                   .detail = "one that is missing ended its log with: " + log.last_line,
+                   .fix = "see " + log.path});
+  }
 }
 
 Finding judge_engine(const EngineFacts& engine, Duration timeout) {

@@ -183,6 +183,12 @@ struct EngineFacts {
   std::string location_problem{};  ///< the controller's location does not resolve there
 };
 
+/// The log of an engine that is not registered.
+struct LogFacts {
+  std::string path{};
+  std::string last_line{};
+};
+
 struct ClusterFacts {
   RecordFacts record{};
   std::optional<ConnectionFileFacts> client_file{};  ///< nothing: there is none
@@ -192,6 +198,7 @@ struct ClusterFacts {
   std::optional<HubFacts> hub{};  ///< nothing: there was nothing to ask
   std::vector<PathFacts> paths{};
   std::vector<EngineFacts> engines{};
+  std::vector<LogFacts> missing_logs{};  ///< when engines are missing: some of theirs
 };
 
 struct Facts {

@@ -1,6 +1,7 @@
 #include "monitor/doctor/record_probe.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +17,7 @@
 #include "core/text.hpp"
 #include "launcher/cluster_status.hpp"
 #include "launcher/connection_files.hpp"
+#include "launcher/log_tail.hpp"
 #include "launcher/remote_parts.hpp"
 #include "monitor/doctor/host_probe.hpp"
 #include "net/address.hpp"
@@ -192,6 +194,43 @@ bool keys_agree(const ProfilePaths& paths) {
   const auto client = read_connection_file(paths.client_file(), PeerRole::client);
   const auto engine = read_connection_file(paths.engine_file(), PeerRole::engine);
   return !client || !engine || equal_constant_time(client->key, engine->key);
+}
+
+std::vector<LogFacts> probe_missing_logs(const ProfilePaths& paths,
+                                         const std::vector<EngineFacts>& registered) {
+  constexpr std::size_t told_max = 3;
+  constexpr std::size_t read_max = 500;
+  const Result<KnownCluster> known = find_cluster(paths);
+  if (!known) {
+    return {};
+  }
+  std::vector<std::filesystem::path> logs;
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.log(), failure)) {
+    const std::string name = entry.path().filename().string();
+    const bool ours = std::ranges::any_of(known->record.engine_sets, [&](const auto& set) {
+      const std::string stem = "ipengine-" + paths.cluster_id + "-" + set.first + "-";
+      return name.starts_with(stem) && name.size() > stem.size() &&
+             std::isdigit(static_cast<unsigned char>(name[stem.size()])) != 0;
+    });
+    if (ours && logs.size() < read_max) {
+      logs.push_back(entry.path());
+    }
+  }
+  std::ranges::sort(logs);
+  std::vector<LogFacts> out;
+  for (const auto& log : logs) {
+    const std::optional<int> id = registered_id(log);
+    const bool here =
+        id && std::ranges::find(registered, *id, &EngineFacts::id) != registered.end();
+    if (!here && out.size() < told_max) {
+      const std::string line = last_lines(log, 1);
+      const std::size_t text = line.find_first_not_of(' ');
+      out.push_back({.path = log.string(),
+                     .last_line = text == std::string::npos ? "(empty)" : line.substr(text)});
+    }
+  }
+  return out;
 }
 
 }  // namespace ipf::doctor

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "core/clock.hpp"
 #include "core/profile.hpp"
@@ -17,5 +18,10 @@ std::optional<ConnectionFileFacts> probe_connection_file(const ProfilePaths& pat
 
 /// False when both files are there and bear different keys.
 bool keys_agree(const ProfilePaths& paths);
+
+/// The ends of three logs at most: of engines that the cluster file names and that have not got one
+/// of these ids.
+std::vector<LogFacts> probe_missing_logs(const ProfilePaths& paths,
+                                         const std::vector<EngineFacts>& registered);
 
 }  // namespace ipf::doctor
