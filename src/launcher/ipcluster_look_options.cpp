@@ -51,7 +51,7 @@ CLI::App& add_doctor(CLI::App& app, DoctorCommand& to) {
       app.add_subcommand("doctor", "Examine this host and the cluster, and name what to do");
   doctor
       ->add_option("--timeout", to.timeout_seconds,
-                   "Seconds that each step may wait for answers (default: 10)")
+                   "Seconds that each step may wait for the network (default: 10)")
       ->check(CLI::Range(seconds_min, seconds_max));
   doctor->add_flag("--json", to.json, "Print the findings as one JSON object");
   doctor->add_option("--controller", to.controller_launcher,

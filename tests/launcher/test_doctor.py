@@ -118,7 +118,7 @@ def test_each_fault_of_a_connection_file_is_named(real: RealSandbox) -> None:
     client_file(real).chmod(0o600)
 
     change(client_file(real), key="0123456789abcdef0123456789abcdef")
-    checks = examine(real, "--timeout=0.5", status=1)
+    checks = examine(real, "--timeout=1", status=1)
     assert failed(checks).keys() == {"key", "hub"}
     assert "wrong signature" in next(c["fix"] for c in checks if c["check"] == "hub")
 
@@ -133,7 +133,7 @@ def test_each_fault_of_a_connection_file_is_named(real: RealSandbox) -> None:
         closed.bind(("127.0.0.1", 0))  # bound, and nobody listens
         client_file(real).write_text(good)
         change(client_file(real), mux=closed.getsockname()[1], task=foreign.getsockname()[1])
-        found = failed(examine(real, "--timeout=0.5", status=1))
+        found = failed(examine(real, "--timeout=1", status=1))
         assert "nobody listens" in found["port client mux"]
         assert "was silent" in found["port client task"]
     client_file(real).write_text(good)
@@ -167,7 +167,7 @@ def test_frozen_processes_are_named(real: RealSandbox) -> None:
     nanny = real.engine_pids()[1]
     freeze(engine, nanny)
     try:
-        checks = examine(real, "--timeout=0.5", status=1)
+        checks = examine(real, "--timeout=1.5", status=1)
         assert "does not answer on the control channel" in failed(checks)["engine 1"]
         stopped = {c["fix"] for c in checks if c["check"] == "process"}
         assert stopped == {f"kill -CONT {engine}", f"kill -CONT {nanny}"}

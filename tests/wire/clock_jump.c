@@ -1,4 +1,4 @@
-/* Preloaded into a controller: each SIGUSR2 moves the wall clock on by IPF_CLOCK_JUMP seconds, the
+/* Preloaded into a controller: each SIGRTMIN + 1 moves the wall clock on by IPF_CLOCK_JUMP seconds, the
    next one back again. Other clocks go on as they are. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -22,7 +22,7 @@ __attribute__((constructor)) static void begin(void) {
   struct sigaction action = {0};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  sigaction(SIGUSR2, &action, NULL);
+  sigaction(SIGRTMIN + 1, &action, NULL);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *out) {

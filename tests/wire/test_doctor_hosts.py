@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -15,7 +14,7 @@ from .hosts import Lan
 from .pairings import A, C, command, our_binary
 from .polling import wait_until
 from .stack import Stack
-from .test_abuse_machine import movable_clock
+from .test_abuse_machine import CLOCK_SIGNAL, movable_clock
 
 pytestmark = pytest.mark.pairings(A, C, why="the doctor's figures are those of our controller")
 PORTS = list(range(10101, 10115))
@@ -48,7 +47,7 @@ def examine(stack: Stack) -> Findings:
             our_binary("ipcluster"),
             "doctor",
             "--json",
-            "--timeout=0.7",
+            "--timeout=1.5",
             f"--profile-dir={stack.profile_dir}",
         ],
         env=stack.environment(),
@@ -105,7 +104,7 @@ def test_clock_of_the_controller_is_compared(make_stack: StackFactory) -> None:
     stack.start_engines(1)
     stack.close_clients()
     assert examine(stack) == {}
-    os.kill(controller.pid, signal.SIGUSR2)
+    os.kill(controller.pid, CLOCK_SIGNAL)
     found = examine(stack)
     assert found.keys() == {"clock"}
     assert "differs by 3600.0 s" in found["clock"][1]

@@ -1,5 +1,6 @@
 #include "monitor/doctor/doctor.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <ostream>
 #include <utility>
@@ -12,6 +13,9 @@
 namespace ipf::doctor {
 
 namespace {
+
+/// A short --timeout is meant for the network; a Python takes its time to start.
+constexpr Duration programs_time_min = std::chrono::seconds(15);
 
 /// What the user gave has to be known; what is recorded may be a launcher of somebody's own.
 Result<void> check_given(LauncherRole role, std::string& given) {
@@ -64,7 +68,7 @@ int run_doctor(const DoctorCommand& command,
                   .controller_launcher = controller.empty() ? record.controller_kind : controller,
                   .engine_launcher = engines.empty() ? record.engines_kind : engines,
                   .find_python = find_python,
-                  .timeout = facts.timeout});
+                  .timeout = std::max(facts.timeout, programs_time_min)});
   const Findings findings = examine(facts);
   out << (command.json ? json_of(findings) + '\n' : text_of(findings)) << std::flush;
   return exit_code_of(findings);
