@@ -84,6 +84,9 @@ int main(int argc, char** argv) {
     if (added->start.engine_settings.empty()) {
       added->start.engine_settings = std::move(engine_settings);
     }
+  } else if (auto* const doctor = std::get_if<ipf::DoctorCommand>(&command_line.command)) {
+    doctor->controller_settings = std::move(controller_settings);
+    doctor->engine_settings = std::move(engine_settings);
   }
   const ipf::IpclusterServices services{
       .out = std::cout,

@@ -77,6 +77,8 @@ struct DoctorCommand {
   bool json{};
   std::string controller_launcher{};  ///< empty: the one that the cluster file names, else local
   std::string engine_launcher{};
+  std::string controller_settings{};  ///< as those of a start; only commands count
+  std::string engine_settings{};
 };
 
 struct CommandLine {

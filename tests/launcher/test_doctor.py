@@ -235,6 +235,10 @@ def test_commands_of_a_launcher(tmp_path: Path) -> None:
     config = box.profile / "ipcluster_config.py"
     config.write_text('c.Cluster.n = 2\nc.Cluster.engine_launcher_class = "slurm"\n')
     assert "launcher slurm" in failed(examine(box, status=1)), "as the configuration says"
+    config.write_text(
+        'c.Cluster.engine_launcher_class = "mpi"\nc.MPILauncher.mpi_cmd = ["bsub", "-x"]\n'
+    )
+    assert not failed(examine(box, status=0)), "the command that is configured is there"
     config.write_text('c.Cluster.engine_launcher_class = "my.module:Launcher"\n')
     assert not failed(examine(box, status=0)), "of one's own: nothing is known of it"
     bogus = box.run("doctor", "--engines=bogus")

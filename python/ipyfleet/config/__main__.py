@@ -59,9 +59,13 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         subcommand = subcommand_of(rest) if program == "ipcluster" else ""
         translation = translate(program, merged, subcommand)
         translation.notes[:0] = notes
-        settings = (
-            _settings(merged, rest, translation) if subcommand in ("start", "engines") else {}
-        )
+        settings: dict[str, Any] = {}
+        try:
+            if subcommand in ("start", "engines", "doctor"):
+                settings = _settings(merged, rest, translation)
+        except ConfigError:
+            if subcommand != "doctor":  # which looks at everybody's launchers
+                raise
     except ConfigError as failure:
         return {"error": str(failure)}
     return {

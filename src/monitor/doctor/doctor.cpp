@@ -67,6 +67,8 @@ int run_doctor(const DoctorCommand& command,
                   .version = version,
                   .controller_launcher = controller.empty() ? record.controller_kind : controller,
                   .engine_launcher = engines.empty() ? record.engines_kind : engines,
+                  .controller_settings = command.controller_settings,
+                  .engine_settings = command.engine_settings,
                   .find_python = find_python,
                   .timeout = std::max(facts.timeout, programs_time_min)});
   const Findings findings = examine(facts);

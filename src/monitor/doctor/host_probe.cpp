@@ -1,9 +1,10 @@
 #include "monitor/doctor/host_probe.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <netdb.h>
 #include <sys/resource.h>
@@ -21,19 +22,61 @@ namespace ipf::doctor {
 
 namespace {
 
-/// What each launcher runs on the host where ipcluster is.
-const std::map<std::string, std::vector<std::string>>& commands_of_launchers() {
-  static const std::map<std::string, std::vector<std::string>> table{
-      {"mpi", {"mpiexec"}},
-      {"ssh", {"ssh"}},
-      {"sshproxy", {"ssh"}},
-      {"slurm", {"sbatch", "squeue", "scancel"}},
-      {"pbs", {"qsub", "qstat", "qdel"}},
-      {"sge", {"qsub", "qstat", "qdel"}},
-      {"lsf", {"bsub", "bjobs", "bkill"}},
-      {"htcondor", {"condor_submit", "condor_q", "condor_rm"}},
-      {"winhpc", {"job"}}};
-  return table;
+/// A command that a launcher runs on the host where ipcluster is, and the setting that replaces it.
+struct LauncherCommand {
+  const char* launcher{};
+  const char* setting{};
+  const char* name{};
+};
+
+constexpr std::array launcher_commands{
+    LauncherCommand{"mpi", "mpi_cmd", "mpiexec"},
+    LauncherCommand{"ssh", "ssh_cmd", "ssh"},
+    LauncherCommand{"sshproxy", "ssh_cmd", "ssh"},
+    LauncherCommand{"slurm", "submit_command", "sbatch"},
+    LauncherCommand{"slurm", "", "squeue"},
+    LauncherCommand{"slurm", "delete_command", "scancel"},
+    LauncherCommand{"pbs", "submit_command", "qsub"},
+    LauncherCommand{"pbs", "", "qstat"},
+    LauncherCommand{"pbs", "delete_command", "qdel"},
+    LauncherCommand{"sge", "submit_command", "qsub"},
+    LauncherCommand{"sge", "", "qstat"},
+    LauncherCommand{"sge", "delete_command", "qdel"},
+    LauncherCommand{"lsf", "submit_command", "bsub"},
+    LauncherCommand{"lsf", "", "bjobs"},
+    LauncherCommand{"lsf", "delete_command", "bkill"},
+    LauncherCommand{"htcondor", "submit_command", "condor_submit"},
+    LauncherCommand{"htcondor", "", "condor_q"},
+    LauncherCommand{"htcondor", "delete_command", "condor_rm"},
+    LauncherCommand{"winhpc", "job_cmd", "job"},
+    LauncherCommand{"batch", "submit_command", ""},
+    LauncherCommand{"batch", "delete_command", ""}};
+
+/// The program of a setting, which is a command of several words or a text.
+std::string program_in(const Json& settings, const char* setting, std::string otherwise) {
+  const auto found = settings.find(setting);
+  if (found == settings.end()) {
+    return otherwise;
+  }
+  const Json& first = found->is_array() && !found->empty() ? found->front() : *found;
+  return first.is_string() ? first.get<std::string>() : std::move(otherwise);
+}
+
+void add_commands(const std::string& launcher,
+                  const std::string& settings_json,
+                  std::vector<CommandFacts>& out) {
+  const Json settings = parse_json_object(settings_json, "settings").value_or(Json::object());
+  for (const LauncherCommand& command : launcher_commands) {
+    const std::string name = program_in(settings, command.setting, command.name);
+    const bool known = std::ranges::any_of(out, [&](const CommandFacts& other) {
+      return other.name == name && other.launcher == launcher;
+    });
+    if (launcher != command.launcher || name.empty() || known) {
+      continue;
+    }
+    const Result<std::string> path = find_program(name);
+    out.push_back({.name = name, .launcher = launcher, .path = path ? *path : std::string{}});
+  }
 }
 
 DiskFacts disk(const std::string& what, std::filesystem::path path) {
@@ -192,18 +235,8 @@ HostFacts probe_host(const HostProbe& probe) {
   }
   out.host = host_name();
   out.host_problem = name_problem(out.host);
-  for (const std::string& launcher : {probe.controller_launcher, probe.engine_launcher}) {
-    const auto known = commands_of_launchers().find(launcher);
-    if (known == commands_of_launchers().end() ||
-        (launcher == probe.controller_launcher && !out.commands.empty())) {
-      continue;
-    }
-    for (const std::string& name : known->second) {
-      const Result<std::string> path = find_program(name);
-      out.commands.push_back(
-          {.name = name, .launcher = launcher, .path = path ? *path : std::string{}});
-    }
-  }
+  add_commands(probe.controller_launcher, probe.controller_settings, out.commands);
+  add_commands(probe.engine_launcher, probe.engine_settings, out.commands);
   Questions questions(probe.timeout);
   out.programs = {{.name = "ipcontroller"}};
   if (probe.find_python) {

@@ -20,6 +20,8 @@ struct HostProbe {
   std::string version{};              ///< of this program
   std::string controller_launcher{};  ///< short names
   std::string engine_launcher{};
+  std::string controller_settings{};  ///< JSON objects, see LaunchOptions::settings_json
+  std::string engine_settings{};
   PythonFinder find_python{};  ///< empty: this build has no engines
   Duration timeout{};          ///< for the programs that are asked, together
 };
