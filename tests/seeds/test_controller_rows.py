@@ -7,90 +7,11 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from .conftest import Home
-
-T = 20.0
-
-
-def wait_until(condition: Callable[[], object], what: Callable[[], str]) -> None:
-    """Wait until the condition is true, or fail and say what it was."""
-    end = time.monotonic() + T
-    while not condition():
-        assert time.monotonic() < end, what()
-        time.sleep(0.02)
-
-
-class ByHand(Home):
-    """A home in which somebody types commands into a shell."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.security = root / ".ipython" / "profile_default" / "security"
-        self.started: list[subprocess.Popen[bytes]] = []
-
-    @property
-    def log(self) -> str:
-        """Everything that was printed."""
-        return (self.root / "log").read_text()
-
-    def type(self, line: str) -> subprocess.Popen[bytes]:
-        """Type a line into a shell of its own, which need not end."""
-        with (self.root / "log").open("ab") as output:
-            shell = subprocess.Popen(
-                ["bash", "-c", f"{line}\nwait"],
-                cwd=self.root,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.started.append(shell)
-        return shell
-
-    def wait_for_log(self, pattern: str) -> None:
-        """Wait until a line is printed."""
-        wait_until(
-            lambda: re.search(pattern, self.log, re.MULTILINE), lambda: f"{pattern} in\n{self.log}"
-        )
-
-    def wait_for_controller(self) -> dict[str, object]:
-        """Wait for the connection files and return the content of the engine's."""
-        files = [self.security / f"ipcontroller-{role}.json" for role in ("client", "engine")]
-        wait_until(lambda: all(file.exists() for file in files), lambda: self.log)
-        return json.loads(files[1].read_text())
-
-    def leave(self) -> None:
-        """End every process of this home."""
-        marker = f"HOME={self.root}\0".encode()
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                if marker in (entry / "environ").read_bytes():
-                    os.kill(int(entry.name), signal.SIGKILL)
-            except OSError:
-                continue
-        for shell in self.started:
-            shell.wait(T)
-
-
-@pytest.fixture
-def by_hand(tmp_path: Path) -> Iterator[ByHand]:
-    made = ByHand(tmp_path / "home")
-    made.root.mkdir()
-    try:
-        yield made
-    finally:
-        made.leave()
-
+from .conftest import ByHand, T, wait_until
 
 COUNT = """\
 import ipyfleet as ipp

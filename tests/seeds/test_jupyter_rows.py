@@ -29,11 +29,20 @@ class Notebook:
         self.home = home
         self.process = process
         end = time.monotonic() + 60
-        while not (found := re.search(r"http://(\S+?)/tree\?token=(\w+)", self.log())):
+        while not (found := re.search(r"http://(127\S+?)/tree\?token=(\w+)", self.log())):
             assert process.poll() is None, self.log()
             assert time.monotonic() < end, self.log()
             time.sleep(0.05)
         self.address, self.token = f"http://{found[1]}", found[2]
+        while not self._answers():  # it tells its address a little before it listens there
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            return self.get("/api")[0] == 200
+        except OSError:
+            return False
 
     def log(self) -> str:
         """What it has logged."""

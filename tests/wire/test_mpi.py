@@ -76,6 +76,7 @@ def start_with_trilinos(stack: Stack, *args: str) -> ipp.Client:
     return rc
 
 
+@pytest.mark.seeds(96)
 def test_pytrilinos_initialises_mpi(make_stack: StackFactory) -> None:
     stack = make_stack()
     rc = start_with_trilinos(stack)
