@@ -1,5 +1,6 @@
 #include "net/socket.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -94,7 +95,17 @@ Socket::Socket(NetContext& context, SocketKind kind, const SocketOptions& option
   socket_->set(zmq::sockopt::sndhwm, options.send_hwm);
   socket_->set(zmq::sockopt::rcvhwm, 0);
   socket_->set(zmq::sockopt::linger, options.linger_ms);
-  if (options.dead_after_ms > 0) {
+  if (options.dead_after_ms > 0 && kind == SocketKind::router) {
+    // The kernel finds dead connections here: heartbeats would make libzmq search the timers of all
+    // peers, one after the other, for each that it hears of.
+    constexpr int tries = 3;
+    const int seconds = std::max(1, options.dead_after_ms / 1000 / (tries + 1));
+    socket_->set(zmq::sockopt::tcp_keepalive, 1);
+    socket_->set(zmq::sockopt::tcp_keepalive_idle, seconds);
+    socket_->set(zmq::sockopt::tcp_keepalive_intvl, seconds);
+    socket_->set(zmq::sockopt::tcp_keepalive_cnt, tries);
+    socket_->set(zmq::sockopt::tcp_maxrt, options.dead_after_ms);
+  } else if (options.dead_after_ms > 0) {
     socket_->set(zmq::sockopt::heartbeat_ivl, options.dead_after_ms / 3);
     socket_->set(zmq::sockopt::heartbeat_timeout, options.dead_after_ms);
     constexpr int connect_timeout_ms = 1000;

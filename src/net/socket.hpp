@@ -59,8 +59,8 @@ struct SocketOptions {
   /// Messages that wait for one peer at most; what comes on top is dropped for this peer only. 0:
   /// no limit.
   int send_hwm{0};
-  /// A peer that is silent for this long is taken for gone; a socket that connects then tries
-  /// again, every second. 0: when the kernel gives it up.
+  /// A peer that is silent for this long (ROUTER: whose host is) is taken for gone; a socket that
+  /// connects then tries again, every second. 0: when the kernel gives it up.
   int dead_after_ms{0};
   /// Time for unsent messages when the socket is closed.
   int linger_ms{1000};
