@@ -20,7 +20,6 @@
 #include "engine/engine_setup.hpp"
 #include "launcher/ssh_tunnel.hpp"
 #include "net/address.hpp"
-#include "net/signals.hpp"
 
 namespace ipf {
 

@@ -37,6 +37,7 @@ HubReactor::Options hub_options(const ControllerOptions& options) {
   out.hub.queries.keep_results = options.keep_results;
   out.hub.queries.records_max = options.db_query_limit;
   out.hub.heartbeat_period = options.heartbeat_period;
+  out.hub.new_key = options.new_keys;
   out.hub.engines.registration_timeout = options.registration_timeout;
   out.hearts.period = options.heartbeat_period;
   out.hearts.misses_max = static_cast<std::uint32_t>(options.heartbeat_misses_max);

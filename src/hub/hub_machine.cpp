@@ -154,6 +154,9 @@ void HubMachine::on_request(Turn& turn, const Message& from, const RegistrationR
                                           {"ipyfleet", Json::object()}}));
   if (before) {
     turn.actions.emplace_back(std::move(reply));
+    if (unproven_.erase(request.uuid) > 0 && !without_heart_.contains(request.uuid)) {
+      turn.actions.emplace_back(TrustEngine{.uuid = request.uuid});
+    }
     log(turn.actions, LogLevel::info,
         "registration::told engine " + label(*id, request.uuid) + " its number again");
     return;
@@ -184,7 +187,7 @@ std::optional<EngineId> HubMachine::told_before(const Message& from,
 }
 
 void HubMachine::on_event(Turn& turn, HeartStarted& event) {
-  if (without_heart_.erase(event.uuid) > 0) {
+  if (without_heart_.erase(event.uuid) > 0 && !unproven_.contains(event.uuid)) {
     turn.actions.emplace_back(TrustEngine{.uuid = event.uuid});
   }
   if (const auto engine = engines_.complete(event.uuid)) {
@@ -218,7 +221,7 @@ void HubMachine::on_event(Turn& turn, HeartSuspected& event) {
 }
 
 void HubMachine::on_event(Turn& turn, HeartTrusted& event) {
-  if (engines_.find(std::string_view(event.uuid))) {
+  if (engines_.find(std::string_view(event.uuid)) && !unproven_.contains(event.uuid)) {
     turn.actions.emplace_back(TrustEngine{.uuid = std::move(event.uuid)});
   }
 }
@@ -276,6 +279,7 @@ void HubMachine::lose_engine(Turn& turn, EngineId id, HeartState heart, std::str
   }
   without_heart_.erase(engine->uuid);
   restored_.erase(engine->uuid);
+  unproven_.erase(engine->uuid);
   if (heart == HeartState::known) {  // else it may come back
     resources_.erase(engine->uuid);
   }
@@ -360,6 +364,9 @@ Result<void> HubMachine::restore(TimePoint now, std::string_view json_text, HubA
     ledger_.add_engine(engine.uuid);
     without_heart_.insert(engine.uuid);
     restored_.insert(engine.uuid);
+    if (options_.new_key) {
+      unproven_.insert(engine.uuid);
+    }
     restore_deadline_ = now + options_.engines.registration_timeout;
     actions.emplace_back(ExpectHeart{.uuid = engine.uuid});
     actions.emplace_back(AnnounceEngine{
@@ -434,19 +441,26 @@ void HubMachine::record_lost_task(Turn& turn, const TaskLedger::Stranded& task) 
                                         .reply = lost_reply(task, turn.wall)});
 }
 
+void HubMachine::lose_missing(Turn& turn,
+                              const std::unordered_set<std::string>& missing,
+                              std::string_view why) {
+  std::vector<std::string> uuids(missing.begin(), missing.end());
+  std::ranges::sort(uuids);
+  for (const auto& uuid : uuids) {
+    if (const auto engine = engines_.find(std::string_view(uuid))) {
+      lose_engine(turn, engine->id, HeartState::known, why);
+    }
+  }
+}
+
 void HubMachine::on_deadlines(Turn& turn) {
   for (const auto& engine : engines_.take_expired(turn.now)) {
     drop_pending(turn, engine, "no heart in time, dropping registration");
   }
   if (restore_deadline_ <= turn.now) {
     restore_deadline_ = TimePoint::never();
-    std::vector<std::string> silent(without_heart_.begin(), without_heart_.end());
-    std::ranges::sort(silent);
-    for (const auto& uuid : silent) {
-      if (const auto engine = engines_.find(std::string_view(uuid))) {
-        lose_engine(turn, engine->id, HeartState::known, "no heart since the restart");
-      }
-    }
+    lose_missing(turn, without_heart_, "no heart since the restart");
+    lose_missing(turn, unproven_, "it does not have the new key");
   }
   for (const auto& task : ledger_.take_stranded(turn.now)) {
     record_lost_task(turn, task);
@@ -475,10 +489,14 @@ void HubMachine::check_invariants() const {
   for (const auto& uuid : without_heart_) {
     IPF_CHECK(restored_.contains(uuid));
   }
+  for (const auto& uuid : unproven_) {
+    IPF_CHECK(restored_.contains(uuid));
+  }
   for (const auto& uuid : restored_) {
     IPF_CHECK(engines_.find(std::string_view(uuid)).has_value());
   }
-  IPF_CHECK(without_heart_.empty() || restore_deadline_ != TimePoint::never());
+  IPF_CHECK((without_heart_.empty() && unproven_.empty()) ||
+            restore_deadline_ != TimePoint::never());
 }
 
 }  // namespace ipf

@@ -29,6 +29,10 @@ struct HubOptions {
   /// thousand that register together cost a few files, not a thousand.
   Duration save_distance{std::chrono::milliseconds{100}};
   std::size_t save_at_once_max{64};
+  /// The cluster has another key than before: a restored engine has to register again, which it
+  /// signs. Its heart is no proof: heartbeats are not signed, so who has only the old key beats,
+  /// too.
+  bool new_key{false};
   EngineTable::Options engines{};
   TaskLedger::Options ledger{};
   NotificationRepeater::Options repeats{};
@@ -140,6 +144,9 @@ class HubMachine {
   void on_deadlines(Turn& turn);
   void finish_registration(Turn& turn, const EngineTable::Pending& engine);
   void drop_pending(Turn& turn, const EngineTable::Pending& engine, std::string_view why);
+  void lose_missing(Turn& turn,
+                    const std::unordered_set<std::string>& missing,
+                    std::string_view why);
   void lose_engine(Turn& turn, EngineId id, HeartState heart, std::string_view why);
   void record_lost_task(Turn& turn, const TaskLedger::Stranded& task);
   void save_engines(Turn& turn, bool at_once);
@@ -157,6 +164,7 @@ class HubMachine {
   std::unordered_map<std::string, ResourceMap> resources_;  ///< by uuid; only who has some
   std::unordered_set<std::string> without_heart_;  ///< restored engines that have not beaten yet
   std::unordered_set<std::string> restored_;       ///< engines of an earlier controller
+  std::unordered_set<std::string> unproven_;  ///< those that have to register again, see new_key
   TimePoint restore_deadline_{TimePoint::never()};
   TimePoint save_due_{TimePoint::never()};
   std::optional<TimePoint> last_save_{};

@@ -9,7 +9,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ipyfleet
@@ -18,7 +18,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from .conftest import StackFactory
-from .pairings import C
+from .pairings import A, C
 from .polling import wait_until
 from .raw import RawPeer, ports
 from .stack import Stack
@@ -196,14 +196,29 @@ class OldPeer:
             assert time.monotonic() < deadline, f"no event {event} within {seconds} s"
 
 
+@pytest.fixture
+def old_peer() -> Iterator[Callable[[int, int, str], OldPeer]]:
+    """Make peers that are closed at the end."""
+    context = zmq.Context()
+    made: list[OldPeer] = []
+
+    def make(kind: int, port: int, key: str) -> OldPeer:
+        made.append(OldPeer(context, kind, port, key))
+        return made[-1]
+
+    yield make
+    context.destroy(linger=0)
+
+
 @pytest.mark.parametrize("encrypted", [True, False], ids=["curve", "hmac"])
-def test_new_keys_cut_off_who_has_the_old_ones(make_stack: StackFactory, encrypted: bool) -> None:
+def test_new_keys_cut_off_who_has_the_old_ones(
+    make_stack: StackFactory, old_peer: Callable[[int, int, str], OldPeer], encrypted: bool
+) -> None:
     stack = make_stack()
     stack.start_controller("--journal", *(["--enable-curve"] if encrypted else []))
     stack.start_engines(1).close()
     old = stack.connection("client")
     runs = stack.root / "runs"
-    context = zmq.Context()
     with ipyfleet.Client(str(stack.connection_file("client"))) as ours, RawPeer(old) as raw:
         wait_until(lambda: ours.ids == [0], "the engine")
         pid = ours[0].apply_sync(os.getpid)
@@ -217,7 +232,7 @@ def test_new_keys_cut_off_who_has_the_old_ones(make_stack: StackFactory, encrypt
         if encrypted:
             key = old["curve_serverkey"]
             ports_of = {"iopub": zmq.SUB, "notification": zmq.SUB, "mux": zmq.DEALER}
-            peers = [OldPeer(context, kind, old[name], key) for name, kind in ports_of.items()]
+            peers = [old_peer(kind, old[name], key) for name, kind in ports_of.items()]
         else:
             assert raw.query_works()
 
@@ -225,6 +240,8 @@ def test_new_keys_cut_off_who_has_the_old_ones(make_stack: StackFactory, encrypt
 
         for peer in peers:
             peer.expect(zmq.EVENT_DISCONNECTED, 5)
+            while peer.socket.poll(0):  # of the time before
+                peer.socket.recv_multipart()
         wait_until(lambda: stack.connection("client")["key"] != old["key"], "the new files")
         for role in ("client", "engine"):
             info = stack.connection(role)
@@ -250,8 +267,41 @@ def test_new_keys_cut_off_who_has_the_old_ones(make_stack: StackFactory, encrypt
         if not encrypted:
             raw.send("registration", raw.message("connection_request"))
             assert raw.receive("registration", 0.3) is None
-    context.destroy(linger=0)
     stack.controller.require_alive()
+
+
+@pytest.mark.pairings(A, why="an engine that does not read the new file")
+def test_an_engine_without_the_new_key_is_unregistered(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    patience = "--IPController.registration_timeout=2"
+    stack.start_controller("--journal", patience)
+    stack.start_engines(1).close()
+    with ipyfleet.Client(str(stack.connection_file("client"))) as ours:
+        wait_until(lambda: ours.ids == [0], "the engine")
+        os.kill(stack.controller.pid, signal.SIGUSR2)
+        # It must get nothing: it would not understand it, and nobody would ever answer.
+        task = ours.load_balanced_view().apply_async(os.getpid)
+        wait_until(lambda: ours.ids == [], "the hub gives it up", 20)
+        assert "it does not have the new key" in stack.controller.text()
+        assert not task.done()
+        stack.start_engine()
+        assert task.get(20) != 0
+
+
+def test_keys_are_renewed_at_a_restart(make_stack: StackFactory) -> None:
+    stack = make_stack()
+    first = stack.start_controller("--enable-curve", "--journal")
+    stack.start_engines(1).close()
+    old = stack.connection("client")
+    with ipyfleet.Client(str(stack.connection_file("client"))) as ours:
+        pid = ours[0].apply_sync(os.getpid)
+        first.popen.kill()
+        first.wait(5)
+        stack.procs.remove(first)
+        stack.start_controller("--restore", "--new-keys")
+        wait_until(lambda: stack.connection("client")["key"] != old["key"], "the new files")
+        assert stack.connection("client")["curve_serverkey"] not in {None, old["curve_serverkey"]}
+        assert ours[0].apply_async(os.getpid).get(20) == pid
 
 
 def test_without_a_journal_the_keys_stay(encrypted: Stack) -> None:

@@ -134,6 +134,26 @@ TEST_F(HubMachineTest, ARestoredEngineMayAskForItsNumberAgain) {
   EXPECT_EQ(only<ExpectHeart>(register_engine("a")).uuid, "a") << "a new registration";
 }
 
+TEST(HubMachineNewKeyTest, ARestoredEngineHasToRegisterAgain) {
+  DictStore store;
+  test::TestHub hub{store,
+                    {.new_key = true, .engines = {.registration_timeout = test::ms(30'000)}}};
+  HubActions actions;
+  ASSERT_TRUE(hub.machine().restore(
+      hub.now(), R"({"engines": {"4": "a", "5": "b", "6": "c"}, "next_id": 7})", actions));
+  EXPECT_TRUE(all<TrustEngine>(hub.step(HeartStarted{.uuid = "a"})).empty())
+      << "anybody's heart beats";
+  EXPECT_TRUE(all<TrustEngine>(hub.step(HeartTrusted{.uuid = "a"})).empty());
+  const auto registered = [&](const char* uuid) {
+    return all<TrustEngine>(hub.request("registration_request", {{"uuid", uuid}}, uuid));
+  };
+  EXPECT_EQ(registered("a").size(), 1U);
+  EXPECT_TRUE(registered("b").empty()) << "its heart is not there";
+  EXPECT_EQ(only<TrustEngine>(hub.step(HeartStarted{.uuid = "b"})).uuid, "b");
+  hub.step(HeartStarted{.uuid = "c"});
+  EXPECT_EQ(only<RetireEngine>(hub.wait(31'000)).uuid, "c");
+}
+
 TEST_F(HubMachineTest, PendingRegistrationsAreLimited) {
   for (const auto* uuid : {"a", "b", "c"}) {
     register_engine(uuid);
