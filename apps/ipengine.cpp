@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "apps/configuration.hpp"
-#include "apps/engine_tunnel.hpp"
 #include "apps/options.hpp"
 #include "engine/engine.hpp"
 #include "engine/engine_options.hpp"
+#include "engine/split_tunnel.hpp"
 #include "net/log_spdlog.hpp"
 #ifdef IPF_EMBEDS_PYTHON
 #include "engine/python_runtime.hpp"
@@ -69,7 +69,7 @@ int main(int argc, char** argv) {
   auto& options = std::get<ipf::engine::EngineOptions>(parsed);
   if (!options.ssh_server.empty() || !options.ssh_key.empty()) {
     const auto log = ipf::make_log({.name = "IPEngine"});
-    auto tunnel = ipf::split_tunnel(options, **log);
+    auto tunnel = ipf::engine::split_tunnel(options, **log);
     if (!tunnel) {
       return ipf::complain("ipengine", tunnel.error());
     }

@@ -6,7 +6,7 @@
 #include "core/result.hpp"
 #include "engine/engine_options.hpp"
 
-namespace ipf {
+namespace ipf::engine {
 
 /// `ipengine --ssh`: splits the process. Returns in the child, which becomes the engine, with the
 /// interface by which the tunnel reaches the controller. The parent never returns: it holds the
@@ -15,6 +15,6 @@ namespace ipf {
 ///
 /// The ports are those of the connection file, for which it waits. Fails, in the only process that
 /// there is, when the file cannot be used.
-Result<std::string> split_tunnel(const engine::EngineOptions& options, Log& log);
+Result<std::string> split_tunnel(const EngineOptions& options, Log& log);
 
-}  // namespace ipf
+}  // namespace ipf::engine

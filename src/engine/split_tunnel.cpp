@@ -1,4 +1,4 @@
-#include "apps/engine_tunnel.hpp"
+#include "engine/split_tunnel.hpp"
 
 #include <algorithm>
 #include <array>
@@ -21,19 +21,19 @@
 #include "launcher/ssh_tunnel.hpp"
 #include "net/address.hpp"
 
-namespace ipf {
+namespace ipf::engine {
 
 namespace {
 
 constexpr std::chrono::milliseconds look{50};
 constexpr std::chrono::seconds open_patience{60};
 
-Result<SshTunnelOptions> tunnel_options(const engine::EngineOptions& options, Log& log) {
+Result<SshTunnelOptions> tunnel_options(const EngineOptions& options, Log& log) {
   const auto paths = locate_profile(options.profile);
   if (!paths) {
     return unexpected(paths.error());
   }
-  engine::ConnectionSource source(options, engine::connection_file(options, *paths), log);
+  ConnectionSource source(options, connection_file(options, *paths), log);
   const auto found = source.find();
   if (!found) {
     return unexpected(found.error());
@@ -119,7 +119,7 @@ std::string read_all(int fd) {
 
 }  // namespace
 
-Result<std::string> split_tunnel(const engine::EngineOptions& options, Log& log) {
+Result<std::string> split_tunnel(const EngineOptions& options, Log& log) {
   const auto tunnel = tunnel_options(options, log);
   if (!tunnel) {
     return unexpected(tunnel.error());
@@ -155,4 +155,4 @@ Result<std::string> split_tunnel(const engine::EngineOptions& options, Log& log)
   return interface;
 }
 
-}  // namespace ipf
+}  // namespace ipf::engine
