@@ -21,6 +21,7 @@
 #include "launcher/cluster_status.hpp"
 #include "launcher/connection_files.hpp"
 #include "launcher/daemonize.hpp"
+#include "launcher/launcher.hpp"
 #include "launcher/stop_cluster.hpp"
 #include "net/log_spdlog.hpp"
 #include "net/signals.hpp"
@@ -480,14 +481,10 @@ void Commands::list_cluster(const ProfilePaths& paths) const {
       engines += set.engines;
     }
   }
-  std::string launcher = record.engines_kind;
-  if (!launcher.empty()) {
-    launcher[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(launcher[0])));
-  }
   const std::string id = paths.cluster_id.empty() ? "''" : paths.cluster_id;
   services_.out << std::left << std::setw(16) << profile_label(paths.dir) << ' ' << std::setw(32)
                 << id << ' ' << std::setw(7) << running << ' ' << std::right << std::setw(7)
-                << engines << ' ' << std::left << launcher << '\n';
+                << engines << ' ' << std::left << launcher_label(record.engines_kind) << '\n';
 }
 
 int Commands::operator()(const ListCommand& command) {

@@ -21,23 +21,24 @@ using Made = Result<std::unique_ptr<Launcher>>;
 
 struct Backend {
   std::string_view name{};
+  std::string_view label{};  ///< as its users write it
   std::string_view alias{};  ///< another name that documents of the past use
   bool controllers{true};
   Made (*make)(LauncherRole, LaunchOptions){};
 };
 
 constexpr std::array backends{
-    Backend{"batch", {}, true, &make_batch_launcher<&make_generic_batch>},
-    Backend{"htcondor", "condor", true, &make_batch_launcher<&make_htcondor>},
-    Backend{"local", {}, true, &make_local_launcher},
-    Backend{"lsf", {}, true, &make_batch_launcher<&make_lsf>},
-    Backend{"mpi", "mpiexec", true, &make_mpi_launcher},
-    Backend{"pbs", {}, true, &make_batch_launcher<&make_pbs>},
-    Backend{"sge", {}, true, &make_batch_launcher<&make_sge>},
-    Backend{"slurm", {}, true, &make_batch_launcher<&make_slurm>},
-    Backend{"ssh", {}, true, &make_ssh_launcher},
-    Backend{"sshproxy", {}, false, &make_ssh_proxy_launcher},
-    Backend{"winhpc", "windowshpc", true, &make_batch_launcher<&make_windows_hpc>},
+    Backend{"batch", "Batch", {}, true, &make_batch_launcher<&make_generic_batch>},
+    Backend{"htcondor", "HTCondor", "condor", true, &make_batch_launcher<&make_htcondor>},
+    Backend{"local", "Local", {}, true, &make_local_launcher},
+    Backend{"lsf", "LSF", {}, true, &make_batch_launcher<&make_lsf>},
+    Backend{"mpi", "MPI", "mpiexec", true, &make_mpi_launcher},
+    Backend{"pbs", "PBS", {}, true, &make_batch_launcher<&make_pbs>},
+    Backend{"sge", "SGE", {}, true, &make_batch_launcher<&make_sge>},
+    Backend{"slurm", "Slurm", {}, true, &make_batch_launcher<&make_slurm>},
+    Backend{"ssh", "SSH", {}, true, &make_ssh_launcher},
+    Backend{"sshproxy", "SSHProxy", {}, false, &make_ssh_proxy_launcher},
+    Backend{"winhpc", "WindowsHPC", "windowshpc", true, &make_batch_launcher<&make_windows_hpc>},
 };
 
 /// "pkg.module.LocalEngineSetLauncher" and "Local" both become "local".
@@ -141,6 +142,11 @@ Result<std::string> launcher_short_name(LauncherRole role, std::string_view name
     return unexpected(backend.error());
   }
   return std::string{(*backend)->name};
+}
+
+std::string launcher_label(std::string_view name) {
+  const auto backend = find_backend(LauncherRole::engines, name);
+  return std::string{backend ? (*backend)->label : name};
 }
 
 std::string launcher_class_name(std::string_view prefix, LauncherRole role) {

@@ -147,6 +147,8 @@ std::vector<std::string> launcher_names(LauncherRole role);
 
 /// The short name for a name of a user, e.g. "winhpc" for "WindowsHPCEngineSetLauncher".
 Result<std::string> launcher_short_name(LauncherRole role, std::string_view name);
+/// "HTCondor" for "htcondor"; a name that is not known stays as it is.
+std::string launcher_label(std::string_view name);
 
 /// "<prefix>ControllerLauncher" or "<prefix>EngineSetLauncher".
 std::string launcher_class_name(std::string_view prefix, LauncherRole role);

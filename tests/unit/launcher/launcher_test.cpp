@@ -33,6 +33,12 @@ class LauncherTest : public testing::Test {
   ProfilePaths paths = dir.profile("x");
 };
 
+TEST(LauncherNames, AreShownAsTheirUsersWriteThem) {
+  EXPECT_EQ(launcher_label("htcondor"), "HTCondor");
+  EXPECT_EQ(launcher_label("MPIExecEngineSetLauncher"), "MPI");
+  EXPECT_EQ(launcher_label("somebodys"), "somebodys");
+}
+
 TEST_F(LauncherTest, NamesOfIpyparallelAreKnown) {
   for (const char* name : {"local", "Local", "LOCAL", "LocalEngineSetLauncher",
                            "ipyparallel.cluster.launcher.LocalEngineSetLauncher",
