@@ -51,8 +51,11 @@ int inheritable(int fd) {
 }  // namespace
 
 bool is_secret(const std::string& environment_entry) {
-  return environment_entry.starts_with("IPP_CONNECTION_INFO=") ||
-         environment_entry.starts_with("IPP_SESSION_KEY=");
+  constexpr std::array<std::string_view, 4> beginnings{
+      "IPP_CONNECTION_INFO=", "IPP_SESSION_KEY=", "IPP_CURVE_", "IPF_SSH_TUNNEL="};
+  return std::ranges::any_of(beginnings, [&](std::string_view beginning) {
+    return environment_entry.starts_with(beginning);
+  });
 }
 
 Error become_python(const std::filesystem::path& python,

@@ -14,6 +14,7 @@ from .pairings import C
 from .polling import wait_until
 from .sshd import SSHD, Sshd
 from .stack import Proc, Stack
+from .test_python_choice import make_conda
 from .test_ssh_tunnels import tunnels
 
 pytestmark = [
@@ -59,6 +60,18 @@ def test_an_engine_works_through_ssh(make_stack: StackFactory, sshd: Sshd) -> No
     engine.wait(10)
     wait_until(lambda: not tunnels(temporary), "no ssh is left", 5)
     assert not list(temporary.glob("ipf-ssh-*"))
+
+
+def test_an_engine_of_another_python_finds_the_tunnel(make_stack: StackFactory, sshd: Sshd) -> None:
+    stack = make_stack()
+    stack.start_controller()
+    rc = stack.client()
+    python = make_conda(stack.root)
+    engine = start_engine(stack, sshd, f"--sshkey={sshd.key}", f"--python={python}")
+    wait_until(lambda: rc.ids == [0], "the engine", 20)
+    assert len(tunnels(stack.root / "tmp")) == 1
+    assert "ipf-ssh-" in engine.text()
+    assert rc[0].apply_async(os.getenv, "IPF_SSH_TUNNEL").get(20) is None, "user code sees nothing"
 
 
 def test_what_is_wrong_is_said(make_stack: StackFactory, sshd: Sshd) -> None:

@@ -48,6 +48,7 @@ TEST(ModuleStart, APythonThatCannotBeRunIsTheReason) {
 TEST(ModuleStart, KeysAreSecret) {
   EXPECT_TRUE(is_secret("IPP_SESSION_KEY=x"));
   EXPECT_TRUE(is_secret("IPP_CONNECTION_INFO={}"));
+  EXPECT_TRUE(is_secret("IPP_CURVE_SECRETKEY=x"));
   EXPECT_FALSE(is_secret("IPP_SESSION_KEYS=x"));
   EXPECT_FALSE(is_secret("HOME=/root"));
 }
