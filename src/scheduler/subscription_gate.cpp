@@ -1,12 +1,29 @@
 #include "scheduler/subscription_gate.hpp"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 namespace ipf {
 
+/// Remembers it from now on.
+bool SubscriptionGate::is_known(TimePoint now, const std::string& session) {
+  std::erase_if(known_, [now](const auto& entry) { return entry.second <= now; });
+  if (const auto found = known_.find(session); found != known_.end()) {
+    found->second = now + known_for;
+    return true;
+  }
+  if (known_.size() < entries_max) {
+    known_.emplace(session, now + known_for);
+  }
+  return false;
+}
+
 void SubscriptionGate::client_connected(TimePoint now, std::string session) {
   expire(now);
+  if (is_known(now, session)) {
+    return;
+  }
   if (!unmatched_.empty()) {
     unmatched_.pop_front();
   } else if (connecting_.size() < entries_max) {

@@ -4,6 +4,7 @@
 #include <deque>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "core/clock.hpp"
 
@@ -15,13 +16,16 @@ namespace ipf {
 /// connections of their own. A fast engine may publish before the subscription has arrived; PUB
 /// sockets drop such messages, and a client that waits for the end of an output then waits for
 /// ever. Subscriptions carry no name, so each is matched, in order, with a client that connected
-/// shortly before or after it. Pure; one thread.
+/// shortly before or after it. A client that asks the hub again shortly after has subscribed long
+/// ago and is not waited for a second time. Pure; one thread.
 ///
-/// Invariant: not both lists have entries; each has `entries_max` at most.
+/// Invariant: not both lists have entries; each, and what is known, has `entries_max` at most.
 class SubscriptionGate {
  public:
   /// The longest time that an output is held, from the connection on.
   static constexpr Duration patience = std::chrono::milliseconds(300);
+  /// Who asks again within this time is the same connected client.
+  static constexpr Duration known_for = std::chrono::seconds(30);
   static constexpr std::size_t entries_max = 1024;
 
   void client_connected(TimePoint now, std::string session);
@@ -39,7 +43,9 @@ class SubscriptionGate {
     TimePoint deadline{};
   };
   void expire(TimePoint now);
+  bool is_known(TimePoint now, const std::string& session);
 
+  std::unordered_map<std::string, TimePoint> known_;  ///< until when
   std::deque<Connecting> connecting_;
   std::deque<TimePoint> unmatched_;  ///< until when a subscription may still find its client
 };

@@ -40,6 +40,24 @@ TEST(SubscriptionGate, AnOldSubscriptionOfSomebodyElseDoesNotCount) {
   EXPECT_TRUE(gate.holds(at_ms(401), "a"));
 }
 
+TEST(SubscriptionGate, AClientThatAsksAgainIsNotWaitedForAgain) {
+  SubscriptionGate gate;
+  gate.client_connected(at_ms(0), "a");
+  gate.subscribed(at_ms(2));
+  gate.client_connected(at_ms(250), "a");
+  EXPECT_FALSE(gate.holds(at_ms(251), "a"));
+  gate.subscribed(at_ms(400));
+  gate.client_connected(at_ms(401), "b");
+  EXPECT_FALSE(gate.holds(at_ms(402), "b"));
+}
+
+TEST(SubscriptionGate, AClientThatComesBackMuchLaterIsWaitedForLikeAnyOther) {
+  SubscriptionGate gate;
+  gate.client_connected(at_ms(0), "a");
+  gate.client_connected(at_ms(31'000), "a");
+  EXPECT_TRUE(gate.holds(at_ms(31'001), "a"));
+}
+
 TEST(SubscriptionGate, NeverHoldsLongerThanItsPatience) {
   SubscriptionGate gate;
   gate.client_connected(at_ms(0), "a");
