@@ -88,7 +88,8 @@ void TaskMachine::on(TimePoint now, TaskReplied& event, TaskActions& actions) {
   const bool stale =
       found != nullptr && (!of_this_engine || event.aborted) && std::erase(found->stale, from) > 0;
   if (stale) {
-    return reply_of_stale_copy(*found, of_this_engine, event, actions);
+    reply_of_stale_copy(*found, of_this_engine, event, actions);
+    return settle(now, nullptr, actions);
   }
   if (!of_this_engine) {
     actions.emplace_back(dropped_reply(event.engine_uuid));

@@ -349,6 +349,16 @@ TEST(TaskFrozenEngine, WhatItRanAllTheSameCountsIfNobodyElseHasIt) {
   EXPECT_EQ(tasks.join("b"), Lines{}) << "nothing is left to do";
 }
 
+TEST(TaskFrozenEngine, WhatItRanAllTheSameFreesWhoWaitsForIt) {
+  TestTasks tasks;
+  tasks.join("a");
+  tasks.submit("t");
+  tasks.freeze("a");
+  tasks.submit("u", {.after = {.msg_ids = {"t"}}});
+  tasks.succeed("t", "a");
+  EXPECT_EQ(tasks.join("b"), Lines{"assign u to b"});
+}
+
 TEST(TaskFrozenEngine, AnErrorOfItThatMayBeTriedAgainDoesNotCount) {
   TestTasks tasks;
   tasks.join("a");
