@@ -11,8 +11,8 @@ ipf_python="$ipf_venv/bin/python"
 ipf_jobs="${IPF_JOBS:-$(nproc)}"
 
 # The build directories of one tree share what ccache keeps: paths are absolute, so that symbols are
-# found from any of them.
-export CCACHE_NOHASHDIR=1
+# found from any of them. In the C locale Python gives its children another one.
+export CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=locale
 
 ipf_say() { printf '%s\n' "==> $*"; }
 ipf_die() { printf '%s\n' "error: $*" >&2; exit 1; }
