@@ -276,9 +276,12 @@ def test_an_engine_without_the_new_key_is_unregistered(make_stack: StackFactory)
     patience = "--IPController.registration_timeout=2"
     stack.start_controller("--journal", patience)
     stack.start_engines(1).close()
+    old = stack.connection("client")
     with ipyfleet.Client(str(stack.connection_file("client"))) as ours:
         wait_until(lambda: ours.ids == [0], "the engine")
         os.kill(stack.controller.pid, signal.SIGUSR2)
+        # Before that the engine could still take the task, and it would be lost with it.
+        wait_until(lambda: stack.connection("client")["key"] != old["key"], "the new files")
         # It must get nothing: it would not understand it, and nobody would ever answer.
         task = ours.load_balanced_view().apply_async(os.getpid)
         wait_until(lambda: ours.ids == [], "the hub gives it up", 20)
