@@ -221,6 +221,12 @@ class Stack:
 
     # --- end ----------------------------------------------------------------------------
 
+    def kill_controller(self) -> None:
+        """As hard as possible, with all its children; another one may be started then."""
+        killed = self.controller
+        os.killpg(os.getpgid(killed.pid), signal.SIGKILL)
+        killed.wait(5)
+
     def close_clients(self) -> None:
         """Close every client that was made by ``client``."""
         while self.clients:

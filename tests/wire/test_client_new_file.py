@@ -17,31 +17,11 @@ from .conftest import StackFactory
 from .pairings import C
 from .polling import wait_until
 from .stack import Stack
+from .tasks import run_and_tell
 
 T = 30.0
 
 pytestmark = pytest.mark.pairings(C, why="the reference's engines do not come back")
-
-
-@ipyfleet.interactive
-def run_and_tell(path: str, seconds: float) -> int:
-    """Leave a line for each run, sleep, return the pid."""
-    import os
-    import pathlib
-    import time
-
-    with pathlib.Path(path).open("a") as runs:
-        runs.write("run\n")
-    time.sleep(seconds)
-    return os.getpid()
-
-
-def kill_controller(stack: Stack) -> None:
-    """As hard as possible, with all its children."""
-    old = stack.controller
-    os.killpg(os.getpgid(old.pid), 9)
-    old.popen.wait()
-    stack.procs.remove(old)
 
 
 def other_ports(stack: Stack) -> list[str]:
@@ -76,7 +56,7 @@ def test_it_goes_to_the_controller_of_the_new_file(
         running = rc[0].apply_async(run_and_tell, str(runs), 1.5)
         queued = rc[0].apply_async(os.getpid)
         wait_until(runs.exists, "the call runs")
-        kill_controller(stack)
+        stack.kill_controller()
         arguments = change(stack)
         time.sleep(0.2)  # the client tries the old address meanwhile
         balanced = rc.load_balanced_view().apply_async(os.getpid)
@@ -93,7 +73,7 @@ def test_it_goes_to_the_controller_of_the_new_file(
 def test_a_file_that_is_too_old_is_read_again(make_stack: StackFactory) -> None:
     stack = make_stack()
     stack.start_controller()
-    kill_controller(stack)
+    stack.kill_controller()
     path = stack.connection_file("client")
     with ThreadPoolExecutor() as pool, socket.create_server(("127.0.0.1", 0)) as nobody:
         nobody.settimeout(T)

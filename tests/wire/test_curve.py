@@ -81,10 +81,7 @@ def test_the_key_outlives_the_controller_and_stays_secret(
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
     secret = key_file.read_text().strip()
     first = stack.connection("client")["curve_serverkey"]
-    old = stack.controller
-    old.popen.kill()
-    old.wait(5)
-    stack.procs.remove(old)
+    stack.kill_controller()
     stack.start_controller(ENABLE, kept)
     assert stack.connection("client")["curve_serverkey"] == first
     with ipyfleet.Client(stack.connection_file("client")) as ours:

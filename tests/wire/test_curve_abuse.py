@@ -22,6 +22,7 @@ from .pairings import A, C
 from .polling import wait_until
 from .raw import RawPeer, ports
 from .stack import Stack
+from .tasks import run_and_tell
 from .zmtp import GREETING, ready
 
 pytestmark = pytest.mark.pairings(C, why="the reference fails here (users.md 5c)")
@@ -156,19 +157,6 @@ def test_a_subscriber_without_a_key_gets_nothing(encrypted: Stack) -> None:
 # --- other keys while it runs ---------------------------------------------------------------------
 
 
-@ipyfleet.interactive
-def run_and_tell(path: str, seconds: float) -> int:
-    """Leave a line for each run, sleep, return the pid."""
-    import os
-    import pathlib
-    import time
-
-    with pathlib.Path(path).open("a") as runs:
-        runs.write("run\n")
-    time.sleep(seconds)
-    return os.getpid()
-
-
 class OldPeer:
     """A socket with the keys of old connection files, and what happens to its connection."""
 
@@ -293,14 +281,12 @@ def test_an_engine_without_the_new_key_is_unregistered(make_stack: StackFactory)
 
 def test_keys_are_renewed_at_a_restart(make_stack: StackFactory) -> None:
     stack = make_stack()
-    first = stack.start_controller("--enable-curve", "--journal")
+    stack.start_controller("--enable-curve", "--journal")
     stack.start_engines(1).close()
     old = stack.connection("client")
     with ipyfleet.Client(str(stack.connection_file("client"))) as ours:
         pid = ours[0].apply_sync(os.getpid)
-        first.popen.kill()
-        first.wait(5)
-        stack.procs.remove(first)
+        stack.kill_controller()
         stack.start_controller("--restore", "--new-keys")
         wait_until(lambda: stack.connection("client")["key"] != old["key"], "the new files")
         assert stack.connection("client")["curve_serverkey"] not in {None, old["curve_serverkey"]}
@@ -316,11 +302,9 @@ def test_without_a_journal_the_keys_stay(encrypted: Stack) -> None:
 
 def test_what_was_encrypted_is_so_after_a_restart(make_stack: StackFactory) -> None:
     stack = make_stack()
-    first = stack.start_controller("--enable-curve", "--restore")
+    stack.start_controller("--enable-curve", "--restore")
     key = stack.connection("client")["curve_serverkey"]
-    first.popen.kill()
-    first.wait(5)
-    stack.procs.remove(first)
+    stack.kill_controller()
     second = stack.start_controller("--restore")
     wait_until(lambda: "the last controller encrypted" in second.text(), "it says so")
     assert stack.connection("client")["curve_serverkey"] == key

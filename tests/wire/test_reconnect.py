@@ -27,13 +27,6 @@ PING = 300
 pytestmark = pytest.mark.pairings(B, C, why="the reference's engines do not come back")
 
 
-def kill_controller(stack: Stack) -> None:
-    """As hard as possible, with all its children."""
-    group = stack.controller
-    os.killpg(os.getpgid(group.pid), 9)
-    group.popen.wait()
-
-
 def expect_engine(stack: Stack, pid: int) -> ipp.Client:
     """The engine is back under its id, with its namespace."""
     rc = stack.client()
@@ -57,7 +50,7 @@ def test_a_new_controller_on_the_same_ports(make_stack: StackFactory) -> None:
     stack = make_stack()
     rc, pid = start(stack, "--reuse")
     rc.close()
-    kill_controller(stack)
+    stack.kill_controller()
     stack.start_controller("--reuse", ping=PING)
     expect_engine(stack, pid)
 
@@ -66,7 +59,7 @@ def test_a_new_controller_with_a_new_connection_file(make_stack: StackFactory) -
     stack = make_stack()
     rc, pid = start(stack)
     rc.close()
-    kill_controller(stack)
+    stack.kill_controller()
     for role in ("client", "engine"):
         stack.connection_file(role).unlink()
     stack.start_controller(ping=PING)
@@ -93,7 +86,7 @@ def test_a_result_of_the_time_without_a_controller_is_delivered(make_stack: Stac
     done = stack.root / "done"
     ar = rc.load_balanced_view().apply_async(finish_later, str(done))
     wait_until((stack.root / "done.begun").exists, "the task runs")
-    kill_controller(stack)
+    stack.kill_controller()
     wait_until(done.exists, "the task has ended while nobody listened")
     time.sleep(0.1)
     stack.start_controller("--journal", "--restore", ping=PING)
@@ -105,7 +98,7 @@ def test_it_gives_up_after_a_while_and_says_why(make_stack: StackFactory, pairin
     stack = make_stack()
     stack.start_controller(ping=PING)
     stack.start_engines(1, "--reconnect-timeout=1").close()
-    kill_controller(stack)
+    stack.kill_controller()
     assert stack.engines[0].wait(T) == 1
     assert "(--reconnect-timeout); giving it up" in stack.engines[0].text()
 
