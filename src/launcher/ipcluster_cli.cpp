@@ -11,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "core/joined.hpp"
 #include "launcher/ipcluster_look_options.hpp"
 #include "launcher/process.hpp"
 #include "net/log_spdlog.hpp"
@@ -237,11 +238,7 @@ CommandLineExit usage_error(const std::string& message) {
 }
 
 CommandLineExit no_such_subcommand(const std::string& name) {
-  std::string known;
-  for (const std::string_view subcommand : subcommands) {
-    known += (known.empty() ? "" : ", ") + std::string(subcommand);
-  }
-  return usage_error("there is no subcommand '" + name + "', but " + known);
+  return usage_error("there is no subcommand '" + name + "', but " + joined(subcommands));
 }
 
 /// Turns what CLI11 read into the checked command of `name`.

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/joined.hpp"
 #include "core/log.hpp"
 #include "launcher/batch.hpp"
 #include "launcher/local.hpp"
@@ -70,13 +71,10 @@ Result<const Backend*> find_backend(LauncherRole role, std::string_view name) {
   if (found != backends.end()) {
     return &*found;
   }
-  std::string known;
-  for (const std::string& one : launcher_names(role)) {
-    known += (known.empty() ? "" : ", ") + one;
-  }
   const std::string kind = role == LauncherRole::controller ? "controller" : "engine";
   return unexpected(ErrorCode::invalid_argument,
-                    "unknown " + kind + " launcher '" + printable(name) + "'; known are: " + known);
+                    "unknown " + kind + " launcher '" + printable(name) +
+                        "'; known are: " + joined(launcher_names(role)));
 }
 
 }  // namespace

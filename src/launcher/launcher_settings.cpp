@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "core/joined.hpp"
 #include "core/log.hpp"
 
 namespace ipf {
@@ -152,12 +153,9 @@ Result<void> LauncherSettings::finish() const {
     if (std::ranges::find(known_, name) == known_.end()) {
       std::vector<std::string> sorted = known_;
       std::ranges::sort(sorted);
-      std::string list;
-      for (const std::string& one : sorted) {
-        list += (list.empty() ? "" : ", ") + one;
-      }
-      return unexpected(ErrorCode::invalid_argument, class_name_ + " has no setting '" +
-                                                         printable(name) + "'; known are: " + list);
+      return unexpected(
+          ErrorCode::invalid_argument,
+          class_name_ + " has no setting '" + printable(name) + "'; known are: " + joined(sorted));
     }
   }
   return {};
