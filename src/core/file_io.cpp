@@ -1,6 +1,10 @@
 #include "core/file_io.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstddef>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +22,21 @@ int write_all(int fd, std::string_view bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(count));
   }
   return 0;
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::string out;
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return out;
+  }
+  std::array<char, 16384> chunk{};
+  for (ssize_t count = 1; count > 0 || (count < 0 && errno == EINTR);) {
+    count = read(fd, chunk.data(), chunk.size());
+    out.append(chunk.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+  }
+  close(fd);
+  return out;
 }
 
 std::optional<FileStamp> file_stamp(const std::filesystem::path& path) {

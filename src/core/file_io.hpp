@@ -3,6 +3,7 @@
 #include <ctime>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <sys/types.h>
 
@@ -11,6 +12,10 @@ namespace ipf {
 /// Writes all bytes, however often it takes. 0, or the errno of the write that failed; some bytes
 /// may be written then.
 [[nodiscard]] int write_all(int fd, std::string_view bytes);
+
+/// The whole file, or what of it can be read: nothing when it is not there, and for a process that
+/// ends while its file in /proc is read. (A std::istreambuf_iterator throws then.)
+[[nodiscard]] std::string read_file(const std::filesystem::path& path);
 
 /// False when `path` meanwhile names another file than the open one: somebody removed or replaced
 /// it.

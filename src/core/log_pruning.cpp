@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
+#include "core/file_io.hpp"
 #include "core/process_info.hpp"
 
 namespace ipf {
@@ -71,8 +70,7 @@ std::string cluster_files(const std::filesystem::path& dir) {
   std::error_code failure;
   for (const auto& entry : std::filesystem::directory_iterator(dir, failure)) {
     if (entry.path().filename().string().starts_with("cluster-")) {
-      std::ifstream in(entry.path(), std::ios::binary);
-      out.append(std::istreambuf_iterator<char>(in), {});
+      out += read_file(entry.path());
     }
   }
   return out;

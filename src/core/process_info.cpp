@@ -1,11 +1,12 @@
 #include "core/process_info.hpp"
 
 #include <fstream>
-#include <iterator>
 #include <sstream>
 #include <string>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "core/file_io.hpp"
 
 namespace ipf {
 
@@ -13,8 +14,7 @@ std::uint64_t process_start_ticks(pid_t pid) {
   if (pid <= 0) {
     return 0;
   }
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  const std::string line{std::istreambuf_iterator<char>(file), {}};
+  const std::string line = read_file("/proc/" + std::to_string(pid) + "/stat");
   const std::size_t name_end = line.rfind(')');  // the name may hold spaces and parentheses
   if (name_end == std::string::npos) {
     return 0;

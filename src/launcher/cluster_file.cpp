@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <fstream>
-#include <iterator>
 #include <sys/file.h>
 #include <system_error>
 #include <thread>
@@ -14,6 +13,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/file_io.hpp"
 #include "core/text.hpp"
 
 namespace ipf {
@@ -183,9 +183,7 @@ Result<json> read_json(const std::filesystem::path& file) {
   if (size > file_bytes_max) {
     return unexpected(ErrorCode::too_large, "the cluster file " + file.string() + " is too large");
   }
-  std::ifstream in(file, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  json parsed = json::parse(text, nullptr, false);
+  json parsed = json::parse(read_file(file), nullptr, false);
   if (!parsed.is_object() || !parsed.contains("cluster") || !parsed["cluster"].is_object()) {
     return unexpected(ErrorCode::malformed, file.string() + " is not a cluster file");
   }

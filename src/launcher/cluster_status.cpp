@@ -4,13 +4,13 @@
 #include <chrono>
 #include <csignal>
 #include <fstream>
-#include <iterator>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
+#include "core/file_io.hpp"
 #include "core/process_info.hpp"
 #include "launcher/file_descriptor.hpp"
 #include "launcher/pid_file.hpp"
@@ -53,8 +53,7 @@ std::vector<ProcessId> ClusterStatus::all() const {
 }
 
 bool belongs_to_cluster(pid_t pid, const ClusterRecord& record) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/environ", std::ios::binary);
-  const std::string text = '\0' + std::string{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = '\0' + read_file("/proc/" + std::to_string(pid) + "/environ");
   const auto holds = [&text](const char* name, const std::string& value) {
     return text.find('\0' + std::string{name} + "=" + value + '\0') != std::string::npos;
   };

@@ -8,8 +8,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <fstream>
-#include <iterator>
 #include <poll.h>
 #include <sstream>
 #include <string_view>
@@ -19,6 +17,7 @@
 
 #include <climits>
 
+#include "core/file_io.hpp"
 #include "core/process_info.hpp"
 #include "core/text.hpp"
 #include "launcher/file_descriptor.hpp"
@@ -163,8 +162,7 @@ struct GroupEntry {
 
 /// State and process group out of /proc/<pid>/stat.
 std::optional<GroupEntry> read_group(const std::string& pid) {
-  std::ifstream file("/proc/" + pid + "/stat");
-  const std::string line{std::istreambuf_iterator<char>(file), {}};
+  const std::string line = read_file("/proc/" + pid + "/stat");
   const std::size_t name_end = line.rfind(')');
   if (name_end == std::string::npos) {
     return std::nullopt;

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "core/file_io.hpp"
 #include "core/log.hpp"
 #include "launcher/cluster_file.hpp"
 #include "launcher/launcher_settings.hpp"
@@ -25,11 +26,6 @@ constexpr Duration starting_step = milliseconds{5};
 constexpr Duration running_step = milliseconds{200};
 constexpr Duration first_reconnect = seconds{1};
 constexpr int attempts_max_step = 6;  // 2^6 s is the longest interval
-
-std::string read_file(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 bool has_line_break(const std::vector<std::string>& words) {
   return std::ranges::any_of(

@@ -7,8 +7,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
-#include <fstream>
-#include <iterator>
 #include <string_view>
 #include <unistd.h>
 #include <utility>
@@ -231,8 +229,7 @@ void SshTunnel::end_process() {
 }
 
 void SshTunnel::fail() {
-  std::ifstream file(directory_ / "messages");
-  std::string said((std::istreambuf_iterator<char>(file)), {});
+  std::string said = read_file(directory_ / "messages");
   while (!said.empty() && said.back() <= ' ') {
     said.pop_back();
   }

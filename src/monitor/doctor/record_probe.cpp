@@ -5,7 +5,6 @@
 #include <charconv>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "client/connection.hpp"
+#include "core/file_io.hpp"
 #include "core/text.hpp"
 #include "launcher/cluster_status.hpp"
 #include "launcher/connection_files.hpp"
@@ -30,8 +30,7 @@ namespace {
 
 /// The state letter of /proc/<pid>/stat; 't' and 'T' are stopped.
 char state_of(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  const std::string line{std::istreambuf_iterator<char>(file), {}};
+  const std::string line = read_file("/proc/" + std::to_string(pid) + "/stat");
   const std::size_t name_end = line.rfind(')');
   return name_end == std::string::npos || name_end + 2 >= line.size() ? '\0' : line[name_end + 2];
 }
@@ -52,8 +51,12 @@ std::uint64_t descriptors_max(pid_t pid) {
 
 std::uint64_t open_descriptors(pid_t pid) {
   std::error_code failure;
-  const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/fd", failure);
-  return failure ? 0 : static_cast<std::uint64_t>(std::distance(begin(all), end(all)));
+  std::uint64_t count = 0;
+  for (std::filesystem::directory_iterator at("/proc/" + std::to_string(pid) + "/fd", failure);
+       !failure && at != std::filesystem::directory_iterator(); at.increment(failure)) {
+    ++count;
+  }
+  return failure ? 0 : count;
 }
 
 ProcessFacts process_facts(const char* role, pid_t pid) {
